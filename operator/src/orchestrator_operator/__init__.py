@@ -1,0 +1,1 @@
+"""The operator: observes Orchestrator resources, decides what they need, applies it."""
