@@ -1,0 +1,1 @@
+"""What every process of the Orchestrator must agree on: nouns, stores, settings."""

@@ -1,0 +1,87 @@
+"""Channels to RabbitMQ with the topology in place, and its errors told apart.
+
+No "robust" connection: a hidden reconnect hides lost confirms and silent
+stalls. Whoever owns a channel opens a new one when it breaks.
+
+Before: the publisher, the consumer or a depth reading needs a channel.
+After: the channel closes with its connection.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aiormq.exceptions import AMQPError
+
+from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.settings import AmqpSettings
+from orchestrator_core.topology import (
+    DEAD_QUEUE,
+    DEAD_QUEUE_ARGUMENTS,
+    TASK_QUEUE,
+    TASK_QUEUE_ARGUMENTS,
+)
+
+ABSENCES = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError, RuntimeError)
+"""RuntimeError: what aio-pika raises for a channel whose connection is already closed."""
+
+
+@asynccontextmanager
+async def opened_channel(
+    settings: AmqpSettings, *, client: str, publisher_confirms: bool
+) -> AsyncIterator[AbstractChannel]:
+    """Open a connection and one channel on it; close both in the end.
+
+    Args:
+        settings: where RabbitMQ is.
+        client: shown in RabbitMQ's list of connections.
+        publisher_confirms: whether publishes on it are confirmed.
+
+    Raises:
+        StoreUnavailableError: no channel within the deadline.
+    """
+    try:
+        connection = await aio_pika.connect(
+            settings.url.get_secret_value(),
+            timeout=settings.connect_timeout_seconds,
+            client_properties={"connection_name": client},
+        )
+    except ABSENCES as error:
+        raise StoreUnavailableError("rabbitmq", f"connect {client}: {error!r}") from error
+    try:
+        yield await _open_channel(connection, settings, publisher_confirms=publisher_confirms)
+    finally:
+        await _close(connection)
+
+
+async def _open_channel(
+    connection: AbstractConnection, settings: AmqpSettings, *, publisher_confirms: bool
+) -> AbstractChannel:
+    try:
+        async with asyncio.timeout(settings.connect_timeout_seconds):
+            return await connection.channel(
+                publisher_confirms=publisher_confirms, on_return_raises=publisher_confirms
+            )
+    except ABSENCES as error:
+        raise StoreUnavailableError("rabbitmq", f"open a channel: {error!r}") from error
+
+
+async def declare_topology(channel: AbstractChannel, *, timeout_seconds: float) -> AbstractQueue:
+    """Declare every queue; return the task queue. Declaring what exists changes nothing."""
+    await channel.declare_queue(
+        DEAD_QUEUE, durable=True, arguments=dict(DEAD_QUEUE_ARGUMENTS), timeout=timeout_seconds
+    )
+    return await channel.declare_queue(
+        TASK_QUEUE, durable=True, arguments=dict(TASK_QUEUE_ARGUMENTS), timeout=timeout_seconds
+    )
+
+
+async def _close(connection: AbstractConnection) -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await connection.close()
+    except ABSENCES:
+        # A broker that does not answer can't be said goodbye to; the socket is closed anyway.
+        return

@@ -1,0 +1,89 @@
+"""One attempt at a task: the claim that allows it and the outcomes it may have.
+
+Before: ``postgres.task_store.claim`` hands out a ``Claim``.
+After: the worker's ``executing`` makes an ``Outcome`` of it and ``settling``
+brings both back to ``postgres.task_store.settle``.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from orchestrator_core.tasks import ErrorCode, TaskId, UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to run one attempt, until ``lease_until`` on the database's clock.
+
+    ``task_id``, ``epoch`` and ``lease_token`` are the fence: a settlement that
+    does not match all three is refused.
+    """
+
+    task_id: TaskId
+    user_id: UserId
+    task_type: str
+    payload: str
+    epoch: int
+    lease_token: UUID
+    attempt: int
+    """1 for the first; spent by the claim, so that a task which kills its worker runs out."""
+    max_attempts: int
+    timeout_seconds: int
+    trace_context: str
+    lease_until: datetime
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether a failure of this attempt is final."""
+        return self.attempt >= self.max_attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """What a handler returns: a file for the task's owner."""
+
+    content: bytes
+    content_type: str
+    file_name: str
+    """Shown to the owner and used for the download; a plain name without folders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The handler returned."""
+
+    result: ResultFile
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed for good: no retry, whatever the budget."""
+
+    code: ErrorCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """The attempt failed and another one may follow after ``delay_seconds``."""
+
+    code: ErrorCode
+    message: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The worker is draining: the attempt does not count and the task is due at once."""
+
+
+Outcome = Succeeded | Failed | RetryAfter | HandedBack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """An outcome beside the claim that allows it to be recorded."""
+
+    claim: Claim
+    outcome: Outcome

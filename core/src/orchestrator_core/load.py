@@ -1,0 +1,43 @@
+"""What the autoscaler reads: how much work there is and who is doing it.
+
+Workers and the API leave these numbers in Postgres as they go; nobody computes
+them twice. Counters only grow, so a reader takes differences and is free to
+miss a reading.
+
+Before: ``postgres.load_store`` reads them in one statement.
+After: the operator's ``autoscaling`` turns them into a number of workers.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One reading of a pool's load, all of the same database instant."""
+
+    ready_tasks: int
+    """Due and held by nobody: never claimed, a retry whose time has come, or a lost lease."""
+    in_flight_tasks: int
+    """Under a live lease."""
+    oldest_ready_age_seconds: float
+    """How long the oldest ready task has been due; 0 when none is ready."""
+    arrivals_total: int
+    """Tasks ever accepted. May skip a few numbers, never goes back."""
+    completions_total: int
+    """Attempts ever ended by a worker, whatever the verdict."""
+    busy_seconds_total: float
+    """Slot-seconds that those attempts took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPresence:
+    """A worker process that has reported lately."""
+
+    worker_id: UUID
+    """New for each process start."""
+    pod_name: str
+    busy_slots: int
+    """Live leases that this process holds."""
+    started_at: datetime

@@ -1,0 +1,1 @@
+"""The only package that speaks to Postgres; statements stand in ``queries/*.sql``."""

@@ -1,0 +1,50 @@
+"""The autoscaler's readings of Postgres.
+
+Before: the operator knows where an orchestrator's Postgres is.
+After: ``Load`` and ``WorkerPresence`` go to the operator's scaling loop.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from orchestrator_core.load import Load, WorkerPresence
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.queries import load_statements
+from orchestrator_core.settings import PostgresSettings
+
+PRESENCE_SECONDS = 10.0
+"""A worker reports every 2 s; five missed reports mean that it is gone or hung."""
+
+_SQL = load_statements("workers")
+
+
+class LoadStore:
+    """Reads, never writes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, settings: PostgresSettings) -> AsyncIterator[Self]:
+        """Open with one connection of its own, made on the first reading."""
+        async with Database.open(
+            settings, application="orchestrator-operator", max_connections=1
+        ) as database:
+            yield cls(database)
+
+    async def read(self) -> Load:
+        """Return one reading.
+
+        Raises:
+            StoreUnavailableError: Postgres did not answer in time.
+        """
+        async with self._database.answering("read the load") as connection:
+            return Load(**await connection.fetchrow(_SQL["read_load"]))
+
+    async def workers(self) -> tuple[WorkerPresence, ...]:
+        """Return the worker processes that reported in the last ten seconds, oldest first."""
+        async with self._database.answering("list workers") as connection:
+            rows = await connection.fetch(_SQL["list_workers"], PRESENCE_SECONDS)
+        return tuple(WorkerPresence(**row) for row in rows)

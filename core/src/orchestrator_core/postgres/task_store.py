@@ -1,0 +1,183 @@
+"""Tasks in Postgres: kept, claimed, settled, rung again and read.
+
+Every move is one statement, so it is one transaction; a crash between any two
+lines leaves a state from which the sweep goes on.
+
+Before: the API keeps ``NewTask`` rows; the worker claims and settles.
+After: the API reads ``Task`` rows; ``take_due_rings`` feeds the doorbell.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+from orchestrator_core.attempts import (
+    Claim,
+    Failed,
+    HandedBack,
+    ResultFile,
+    RetryAfter,
+    Settlement,
+    Succeeded,
+)
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.queries import load_statements
+from orchestrator_core.tasks import NewTask, StoredResult, Task, TaskId, TaskStatus, UserId
+
+MAX_FREE_HANDBACKS = 20
+"""A task longer than every grace period must end some day: later hand-backs spend attempts."""
+
+_SQL = load_statements("tasks")
+
+
+@dataclass(frozen=True, slots=True)
+class DueRing:
+    """A task whose doorbell should ring."""
+
+    task_id: TaskId
+    earlier_rings: int
+    """0 when it has not rung since it became due: surely needed, not a repetition."""
+
+
+class TaskStore:
+    """The only way to the task tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, tasks: Sequence[NewTask], *, ring_after_seconds: float) -> list[TaskId]:
+        """Keep tasks, all or none.
+
+        Args:
+            tasks: accepted and validated.
+            ring_after_seconds: when the sweep rings if the caller's own ring was lost.
+
+        Returns:
+            Ids in the order of ``tasks``; they exist from now on, whatever dies.
+
+        Raises:
+            StoreUnavailableError: nothing is known to be kept.
+            RowRefusedError: at least one row can't be kept; none was.
+        """
+        columns = zip(*(_to_task_row(task) for task in tasks), strict=True)
+        async with self._database.answering(f"insert {len(tasks)} tasks") as connection:
+            rows = await connection.fetch(_SQL["insert_tasks"], *columns, ring_after_seconds)
+        return [TaskId(row["id"]) for row in rows]
+
+    async def find(self, task_id: TaskId) -> Task | None:
+        """Return the task of this id, or None."""
+        async with self._database.answering(f"find task {task_id}") as connection:
+            row = await connection.fetchrow(_SQL["find_task"], task_id)
+        return None if row is None else _to_task(row)
+
+    async def list_for_user(self, user_id: UserId, *, after: TaskId, limit: int) -> list[Task]:
+        """Return up to ``limit`` of the user's tasks with ids above ``after``, in id order."""
+        async with self._database.answering(f"list tasks of user {user_id}") as connection:
+            rows = await connection.fetch(_SQL["list_tasks"], user_id, after, limit)
+        return [_to_task(row) for row in rows]
+
+    async def find_result(self, task_id: TaskId) -> StoredResult | None:
+        """Return the file that the task left, or None."""
+        async with self._database.answering(f"read result of task {task_id}") as connection:
+            row = await connection.fetchrow(_SQL["find_result"], task_id)
+        return None if row is None else StoredResult(**row)
+
+    async def claim(
+        self, task_ids: Iterable[TaskId], *, worker_id: UUID, lease_seconds: float
+    ) -> list[Claim]:
+        """Lease those of ``task_ids`` that are due and free.
+
+        Returns:
+            The claims won, by task id. The others are final, held by someone else,
+            not due yet or out of attempts: nothing is left to do for their messages.
+        """
+        ids = list(task_ids)
+        async with self._database.answering(f"claim tasks {ids}") as connection:
+            rows = await connection.fetch(_SQL["claim_tasks"], ids, worker_id, lease_seconds)
+        return [Claim(**row) for row in rows]
+
+    async def extend_leases(
+        self, claims: Sequence[Claim], *, lease_seconds: float
+    ) -> frozenset[TaskId]:
+        """Push the end of the leases back; return the tasks whose lease is lost for good."""
+        ids = [claim.task_id for claim in claims]
+        tokens = [claim.lease_token for claim in claims]
+        async with self._database.answering(f"extend leases of {ids}") as connection:
+            rows = await connection.fetch(_SQL["extend_leases"], ids, tokens, lease_seconds)
+        return frozenset(ids) - {row["task_id"] for row in rows}
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Record outcomes, each behind its fence, with results and events in one transaction.
+
+        Returns:
+            For each settlement whether it was recorded; False means that the lease
+            was lost and another attempt has, or will have, the verdict.
+        """
+        columns = zip(*(_to_settlement_row(each) for each in settlements), strict=True)
+        ids = [each.claim.task_id for each in settlements]
+        async with self._database.answering(f"settle tasks {ids}") as connection:
+            rows = await connection.fetch(_SQL["settle_attempts"], *columns, MAX_FREE_HANDBACKS)
+        held = {row["task_id"] for row in rows}
+        return [task_id in held for task_id in ids]
+
+    async def fail_exhausted(self, *, limit: int) -> list[TaskId]:
+        """End tasks that lost the lease of their last attempt; return them."""
+        async with self._database.answering("fail exhausted tasks") as connection:
+            rows = await connection.fetch(_SQL["fail_exhausted"], limit)
+        return [TaskId(row["id"]) for row in rows]
+
+    async def take_due_rings(self, *, limit: int, ring_after_seconds: float) -> list[DueRing]:
+        """Take the doorbells to ring now; each comes again after ``ring_after_seconds``."""
+        async with self._database.answering("take due rings") as connection:
+            rows = await connection.fetch(_SQL["take_due_rings"], limit, ring_after_seconds)
+        return [DueRing(TaskId(row["task_id"]), row["rings"]) for row in rows]
+
+
+def _to_task(row: Mapping[str, Any]) -> Task:
+    return Task(**{**row, "status": TaskStatus(row["status"])})
+
+
+def _to_task_row(task: NewTask) -> tuple[object, ...]:
+    """Return one row of ``insert_tasks``' columns, in their order."""
+    return (
+        task.user_id,
+        task.task_type,
+        task.payload,
+        task.max_attempts,
+        task.timeout_seconds,
+        task.trace_context,
+    )
+
+
+def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:
+    """Return one row of ``settle_attempts``' columns, in their order."""
+    claim = settlement.claim
+    fence = (claim.task_id, claim.epoch, claim.lease_token)
+    no_result = (None, None, None, None)
+    match settlement.outcome:
+        case Succeeded(result):
+            return (*fence, "COMPLETED", None, None, 0.0, *_to_result_columns(claim, result))
+        case RetryAfter(code, message, delay) if not claim.is_last_attempt:
+            return (*fence, "RETRY", code, _storable(message), delay, *no_result)
+        case Failed(code, message) | RetryAfter(code, message, _):
+            return (*fence, "FAILED", code, _storable(message), 0.0, *no_result)
+        case HandedBack():
+            return (*fence, "HANDED_BACK", None, None, 0.0, *no_result)
+
+
+def _to_result_columns(claim: Claim, result: ResultFile) -> tuple[str, str, bytes, bytes]:
+    # "image.jpg" of task 123 becomes "image_123.jpg", as the original service named its files.
+    name = PurePath(_storable(result.file_name)).name
+    path = PurePath(name or "result")
+    stored_name = f"{path.stem}_{claim.task_id}{path.suffix}"
+    digest = hashlib.sha256(result.content).digest()
+    return (stored_name, _storable(result.content_type), result.content, digest)
+
+
+def _storable(text: str) -> str:
+    """Drop what a text column can't hold: NUL and lone surrogates; bound its length."""
+    bounded = text[:2000].replace("\x00", "")
+    return bounded.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,110 @@
+"""Settings of the stores, read from the environment once per process.
+
+The original service's names and defaults (``DB_HOST``, ``RABBITMQ_URL``, …)
+work as they did. Each value may come from a file instead: ``DB_PASSWORD_FILE``
+names one, as the official images do, so that no secret stands in an
+environment.
+
+Before: ``__main__`` of each process calls ``read_settings``.
+After: the composition root passes the frozen models on.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from orchestrator_core.errors import SettingsError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+DEFAULT_SECRETS = frozenset({"postgres", "supersecret", "guest", ""})
+"""The original's defaults: fine on a laptop, refused in production."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, filled from environment names given as aliases."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PostgresSettings(Settings):
+    """Where Postgres is and how long to wait for it."""
+
+    host: str = Field(default="postgres", alias="DB_HOST")
+    port: Port = Field(default=5432, alias="DB_PORT")
+    user: str = Field(default="postgres", alias="DB_USER")
+    password: SecretStr = Field(default=SecretStr("postgres"), alias="DB_PASSWORD")
+    database: str = Field(default="task_db", alias="DB_NAME")
+    connect_timeout_seconds: float = Field(default=3.0, gt=0)
+    """A healthy server answers in milliseconds; 3 s is a lost packet or two."""
+    statement_timeout_seconds: float = Field(default=3.0, gt=0)
+    """The slowest statement of the hot path takes milliseconds; 3 s means a lock, not load."""
+
+
+class RedisSettings(Settings):
+    """Where Redis is."""
+
+    host: str = Field(default="redis", alias="REDIS_HOST")
+    port: Port = Field(default=6379, alias="REDIS_PORT")
+    password: SecretStr | None = Field(default=None, alias="REDIS_PASSWORD")
+    timeout_seconds: float = Field(default=0.25, gt=0)
+    """Redis is soft: no request waits longer for it."""
+
+
+class AmqpSettings(Settings):
+    """Where RabbitMQ is."""
+
+    url: SecretStr = Field(
+        default=SecretStr("amqp://guest:guest@rabbitmq:5672/"), alias="RABBITMQ_URL"
+    )
+    connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    confirm_timeout_seconds: float = Field(default=5.0, gt=0)
+    """A quorum queue confirms after an fsync, in milliseconds; later means an alarm or a hang."""
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def environment_with_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environment`` with each ``X_FILE`` replaced by ``X``, the file's stripped text.
+
+    Raises:
+        SettingsError: a named file can't be read, or both ``X`` and ``X_FILE`` are set.
+    """
+    values = dict(environment)
+    for name, path in environment.items():
+        target = name.removesuffix("_FILE")
+        if target == name or target not in FILE_CAPABLE_NAMES:
+            continue
+        if target in environment:
+            raise SettingsError(f"{target} and {name} are both set; set one of them")
+        try:
+            values[target] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(f"{name} names {path}, which can't be read: {error}") from error
+    return values
+
+
+FILE_CAPABLE_NAMES = frozenset({"DB_PASSWORD", "REDIS_PASSWORD", "RABBITMQ_URL", "JWT_SECRET"})
+"""Only these: a stray ``SOMETHING_FILE`` of another program is none of our business."""
+
+
+def read_settings(
+    model: type[SettingsT], environment: Mapping[str, str] | None = None
+) -> SettingsT:
+    """Read ``model`` from the environment, secrets from files where ``X_FILE`` is set.
+
+    Raises:
+        SettingsError: names each variable that is wrong and what was expected, never its value.
+    """
+    values = environment_with_files(os.environ if environment is None else environment)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(reasons) from None

@@ -1,0 +1,117 @@
+"""The task: its states, the moves between them, and its shapes along the way.
+
+    PENDING → PROCESSING → COMPLETED
+       │           ├─────→ FAILED
+       └───────────┴─────→ CANCELLED
+
+A retry stays PROCESSING in public. The same rules stand in the database as a
+trigger and constraints; a test tries every pair against both.
+
+Before: the API makes a ``NewTask`` of a request.
+After: ``postgres.task_store`` keeps it and reads it back as a ``Task``.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+TaskId = NewType("TaskId", int)
+UserId = NewType("UserId", int)
+
+
+class TaskStatus(StrEnum):
+    """What a client may see of a task."""
+
+    PENDING = "PENDING"
+    """Accepted; no worker has claimed it yet."""
+    PROCESSING = "PROCESSING"
+    """Claimed at least once; a retry that waits for its time is still PROCESSING."""
+    COMPLETED = "COMPLETED"
+    """Done, with a result."""
+    FAILED = "FAILED"
+    """Ended for good without a result; ``error_code`` says why."""
+    CANCELLED = "CANCELLED"
+    """Ended because its owner asked for it."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the row may never change again."""
+        return self in FINAL_STATUSES
+
+
+FINAL_STATUSES = frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED})
+
+ALLOWED_MOVES = frozenset(
+    {
+        (TaskStatus.PENDING, TaskStatus.PENDING),
+        (TaskStatus.PENDING, TaskStatus.PROCESSING),
+        (TaskStatus.PENDING, TaskStatus.CANCELLED),
+        (TaskStatus.PROCESSING, TaskStatus.PROCESSING),
+        (TaskStatus.PROCESSING, TaskStatus.COMPLETED),
+        (TaskStatus.PROCESSING, TaskStatus.FAILED),
+        (TaskStatus.PROCESSING, TaskStatus.CANCELLED),
+    }
+)
+"""Every move that the database lets a row make; an update that keeps the status is a move too."""
+
+
+class ErrorCode(StrEnum):
+    """Why a task failed, for machines."""
+
+    HANDLER_ERROR = "HANDLER_ERROR"
+    """The handler raised, or said that trying again is pointless."""
+    INVALID_PAYLOAD = "INVALID_PAYLOAD"
+    """The payload does not fit the type as this worker knows it."""
+    TIMEOUT = "TIMEOUT"
+    """The last attempt took longer than ``timeout_seconds``."""
+    WORKER_LOST = "WORKER_LOST"
+    """The last attempt's worker, or its child process, died."""
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    """The last attempt's child process passed its memory limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """A task as accepted, complete before it is kept; nothing is added later."""
+
+    user_id: UserId
+    task_type: str
+    payload: str
+    """JSON text of an object, validated against the type's schema."""
+    max_attempts: int
+    timeout_seconds: int
+    trace_context: str
+    """A W3C ``traceparent``; the same one on every log line of this task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task as its owner may see it; one row of ``tasks``."""
+
+    id: TaskId
+    user_id: UserId
+    task_type: str
+    status: TaskStatus
+    payload: str
+    """JSON text of an object."""
+    attempts: int
+    max_attempts: int
+    result_file: str | None
+    error_code: str | None
+    error_message: str | None
+    trace_context: str
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """The file that a completed task left."""
+
+    content: bytes
+    content_type: str
+    file_name: str
+    sha256: bytes
