@@ -1,0 +1,358 @@
+"""The loop that keeps the number of workers where the law wants it.
+
+Every two seconds (every second while nothing runs, so that the first task waits
+for a pod and not for us) it looks at the workers, reads the load, decides and
+acts. It alone writes ``spec.replicas`` of the worker Deployment, so it also puts
+back what somebody else wrote there. Nothing that fails ends it: without a
+believable load the number is held, and the reason stands in ``state``.
+
+A worker that is about to go is idle when it is chosen, but may claim a task in
+the second until its SIGTERM; it then drains and hands back what it cannot finish,
+which spends no attempt.
+
+Before: the reconciler starts one ``Scaler`` for each resource and retargets it.
+After: ``WorkerActuator`` writes the cluster; the reconciler copies ``state`` into status.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import structlog
+
+from orchestrator_core.load import Load, WorkerPresence
+from orchestrator_operator.autoscaling import (
+    WITHIN_BOUNDS,
+    Decision,
+    Finding,
+    LawState,
+    Reading,
+    ScalingMode,
+    ScalingTarget,
+    decide,
+    hold,
+)
+from orchestrator_operator.worker_pods import (
+    ObservedWorkers,
+    Occupancy,
+    PodStarts,
+    count_pods,
+    pick_any,
+    pick_idle,
+    plan_move,
+)
+
+__all__ = [
+    "Clock",
+    "LoadSource",
+    "Scaler",
+    "ScalingMode",
+    "ScalingState",
+    "ScalingTarget",
+    "SystemClock",
+    "WorkerActuator",
+]
+
+POLL_SECONDS: Final = 2.0
+POLL_AT_ZERO_SECONDS: Final = 1.0
+"""With an image present a pod is ready 3 to 5 s after its creation, which leaves
+5 s of the promised 10 s from the first task to the first worker."""
+READ_DEADLINE_SECONDS: Final = 2.0
+"""A reading takes milliseconds; a later answer is about another load."""
+STEP_DEADLINE_SECONDS: Final = 20.0
+"""A handful of requests with deadlines of their own; this one only bounds their sum."""
+MISSED_READINGS: Final = 3
+"""A reading or two may get lost in a restart of Postgres; from the third on, status says so."""
+
+NO_WORKERS: Final = Finding("NoWorkers", "there is no worker Deployment yet", is_true=False)
+_NOT_OURS: Final = {
+    ScalingMode.FIXED: Finding(
+        "Fixed", "spec.worker.replicas says how many workers run", is_true=False
+    ),
+    ScalingMode.EXTERNAL: Finding(
+        "External", "another autoscaler writes the replicas", is_true=False
+    ),
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class LoadSource(Protocol):
+    """Where the load is read; ``LoadStore`` is one."""
+
+    async def read(self) -> Load:
+        """Read the load of the pool; may raise anything, then the number is held."""
+        ...
+
+    async def workers(self) -> tuple[WorkerPresence, ...]:
+        """Read which worker processes have reported lately."""
+        ...
+
+
+class WorkerActuator(Protocol):
+    """What the loop does to the cluster. Every call has a deadline of its own."""
+
+    async def observe_workers(self) -> ObservedWorkers | None:
+        """Look at the worker Deployment and its pods; None when there is no Deployment."""
+        ...
+
+    async def set_replicas(self, replicas: int) -> None:
+        """Write ``spec.replicas`` and nothing else."""
+        ...
+
+    async def set_deletion_costs(self, costs: dict[str, int]) -> None:
+        """Write the deletion costs of pods by name; 0 removes one. A missing pod is no error."""
+        ...
+
+    async def emit_event(self, reason: str, message: str) -> None:
+        """Tell the resource's readers what happened."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can move it."""
+
+    def now_seconds(self) -> float:
+        """Tell monotonic time."""
+        ...
+
+    def utc_now(self) -> datetime:
+        """Tell the time that the API server's timestamps are in."""
+        ...
+
+    async def wait(self, door: asyncio.Event, timeout_seconds: float) -> None:
+        """Wait until the door is rung, but not longer than this."""
+        ...
+
+
+class SystemClock:
+    """Real time."""
+
+    def now_seconds(self) -> float:
+        """Tell monotonic time."""
+        return time.monotonic()
+
+    def utc_now(self) -> datetime:
+        """Tell the time of day."""
+        return datetime.now(UTC)
+
+    async def wait(self, door: asyncio.Event, timeout_seconds: float) -> None:
+        """Wait until the door is rung, but not longer than this."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await door.wait()
+        except TimeoutError:
+            return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingState:
+    """What the resource's status says about scaling; changes only when something does."""
+
+    active: Finding
+    """Condition ScalingActive: whether the law rules the number of workers."""
+    limited: Finding
+    """Condition ScalingLimited: whether the pool is smaller than the load asks for."""
+    is_faulty: bool
+    """Whether scaling is not active although it should be."""
+    desired_replicas: int | None
+    """What is wanted now; in mode External what the law would want. None when unknown."""
+    law_replicas: int | None
+    """What the law would have, in every mode; moves fast, so it is for metrics."""
+    reason: str
+    """The last change in one sentence, or why the number is held."""
+    last_scale_time: datetime | None
+    last_decision: Decision | None
+
+
+class Scaler:
+    """Scales the workers of one resource until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        target: ScalingTarget,
+        source: LoadSource,
+        actuator: WorkerActuator,
+        clock: Clock | None = None,
+    ) -> None:
+        self._target = target
+        self._source = source
+        self._actuator = actuator
+        self._clock = clock or SystemClock()
+        self._door = asyncio.Event()
+        self._law = LawState()
+        self._starts = PodStarts(watched_since=self._clock.utc_now())
+        self._held_replicas: int | None = None
+        """``spec.replicas`` as the last step left it: what differs now, somebody else wrote."""
+        self._missed_readings = MISSED_READINGS - 1
+        """At the start the first miss counts: nothing has been read at all."""
+        self._last_change = ""
+        self.state = ScalingState(
+            active=Finding("Starting", "no reading yet", is_true=False),
+            limited=WITHIN_BOUNDS,
+            is_faulty=False,
+            desired_replicas=None,
+            law_replicas=None,
+            reason="",
+            last_scale_time=None,
+            last_decision=None,
+        )
+
+    def retarget(self, target: ScalingTarget) -> None:
+        """Take what the resource asks for now; effective at once."""
+        if target != self._target:
+            self._target = target
+            self._door.set()
+
+    async def run(self) -> None:
+        """Step until cancelled; no failure of the load or the cluster ends it."""
+        while True:
+            self._door.clear()
+            await self.step()
+            await self._clock.wait(self._door, self.pause_seconds)
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long to wait until the next step."""
+        return POLL_AT_ZERO_SECONDS if self._held_replicas == 0 else POLL_SECONDS
+
+    @property
+    def pod_start_seconds(self) -> float:
+        """How long nine of ten worker pods take to become ready, as far as is known."""
+        return self._starts.p90_seconds(self._target.pod_start_seconds)
+
+    async def step(self) -> None:
+        """Look, read, decide and act once."""
+        before = self.state
+        try:
+            async with asyncio.timeout(STEP_DEADLINE_SECONDS):
+                await self._step()
+                await self._tell_findings(before)
+        except Exception as error:  # noqa: BLE001 - the loop's edge: the next step tries again
+            message = f"the cluster did not take a step of scaling: {error!r}"
+            finding = Finding("ClusterUnavailable", message, is_true=False)
+            self.state = replace(self.state, active=finding, is_faulty=True, reason=message)
+            if before.active != finding:
+                _log.warning("scaling_step_failed", error=repr(error))
+
+    async def _step(self) -> None:
+        workers = await self._actuator.observe_workers()
+        if workers is None:
+            self._held_replicas = None
+            self.state = replace(self.state, active=NO_WORKERS, is_faulty=False)
+            return
+        self._starts = self._starts.with_pods(workers.pods)
+        sight = await self._read()
+        decision = self._decide(workers, sight)
+        self.state = self._state_after(decision)
+        match self._target.mode:
+            case ScalingMode.AUTOMATIC:
+                await self._move(
+                    workers, decision.replicas, sight.rank_idle(workers), decision.sentence
+                )
+            case ScalingMode.FIXED:
+                wanted = self._target.fixed_replicas
+                sentence = f"{workers.replicas}→{wanted}: spec.worker.replicas"
+                ranked = pick_any(workers, sight.occupancy)
+                await self._move(workers, wanted, ranked, sentence)
+            case ScalingMode.EXTERNAL:
+                self._held_replicas = workers.replicas
+
+    async def _read(self) -> "_Sight":
+        try:
+            async with asyncio.timeout(READ_DEADLINE_SECONDS):
+                load = await self._source.read()
+                presences = await self._source.workers()
+        except Exception as error:  # noqa: BLE001 - whatever a source raises, the number is held
+            self._missed_readings += 1
+            if self._missed_readings == MISSED_READINGS:
+                _log.warning("load_unavailable", error=repr(error))
+            return _Sight(load=None, occupancy=Occupancy({}), error=str(error) or repr(error))
+        self._missed_readings = 0
+        return _Sight(load=load, occupancy=Occupancy.from_presences(presences), error="")
+
+    def _decide(self, workers: ObservedWorkers, sight: "_Sight") -> Decision:
+        """Ask the law, in every mode: its wish is worth knowing where it does not rule."""
+        current = workers.replicas if self._held_replicas is None else self._held_replicas
+        target = replace(self._target, pod_start_seconds=self.pod_start_seconds)
+        if sight.load is None:
+            held = hold(current, target, "LoadUnavailable", sight.error)
+            is_known = self._missed_readings >= MISSED_READINGS
+            return held if is_known else replace(held, active=self.state.active)
+        in_flight_tasks = sight.load.in_flight_tasks
+        reading = Reading(
+            now_seconds=self._clock.now_seconds(),
+            load=sight.load,
+            current_replicas=current,
+            pods=count_pods(workers, sight.occupancy, in_flight_tasks=in_flight_tasks),
+        )
+        self._law, decision = decide(self._law, reading, target)
+        return decision
+
+    async def _move(
+        self, workers: ObservedWorkers, replicas: int, ranked: tuple[str, ...], sentence: str
+    ) -> None:
+        """Write what leads to ``replicas``, and tell why if anything changed."""
+        move = plan_move(workers, replicas, ranked)
+        held, self._held_replicas = self._held_replicas, move.replicas
+        if move.costs:
+            await self._actuator.set_deletion_costs(move.costs)
+        if move.replicas == workers.replicas:
+            return
+        await self._actuator.set_replicas(move.replicas)
+        reason = "ScaledOut" if move.replicas > workers.replicas else "ScaledIn"
+        if held == move.replicas:
+            reason = "ReplicasRestored"
+            sentence = f"{workers.replicas}→{held}: somebody else wrote spec.replicas"
+        self._last_change = sentence
+        self.state = replace(self.state, reason=sentence, last_scale_time=self._clock.utc_now())
+        _log.info("scaled", reason=reason, sentence=sentence, terms=self.state.last_decision)
+        await self._actuator.emit_event(reason, sentence)
+
+    def _state_after(self, decision: Decision) -> ScalingState:
+        rules = self._target.mode is ScalingMode.AUTOMATIC
+        active = decision.active if rules else _NOT_OURS[self._target.mode]
+        is_faulty = rules and not active.is_true
+        wishes = {
+            ScalingMode.AUTOMATIC: decision.replicas,
+            ScalingMode.FIXED: self._target.fixed_replicas,
+            ScalingMode.EXTERNAL: decision.desired_replicas,
+        }
+        return replace(
+            self.state,
+            active=active,
+            limited=decision.limited if rules else WITHIN_BOUNDS,
+            is_faulty=is_faulty,
+            desired_replicas=wishes[self._target.mode],
+            law_replicas=decision.desired_replicas if decision.terms else None,
+            reason=decision.sentence if is_faulty else self._last_change,
+            last_decision=decision,
+        )
+
+    async def _tell_findings(self, before: ScalingState) -> None:
+        """Emit an event when scaling stops, resumes or meets a limit."""
+        now = self.state
+        if now.is_faulty and now.active.reason != before.active.reason:
+            await self._actuator.emit_event(now.active.reason, now.reason)
+        if before.is_faulty and not now.is_faulty:
+            await self._actuator.emit_event("ScalingResumed", now.active.message)
+        if now.limited.is_true and now.limited != before.limited:
+            await self._actuator.emit_event(now.limited.reason, now.limited.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sight:
+    """What one reading of the source brought."""
+
+    load: Load | None
+    occupancy: Occupancy
+    error: str
+
+    def rank_idle(self, workers: ObservedWorkers) -> tuple[str, ...]:
+        """Rank the pods that may go; without a load nobody is known to be idle."""
+        if self.load is None:
+            return ()
+        return pick_idle(workers, self.occupancy, in_flight_tasks=self.load.in_flight_tasks)
