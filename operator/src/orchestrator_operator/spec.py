@@ -1,0 +1,391 @@
+"""The spec of an Orchestrator: what a user may ask for, with its defaults and rules.
+
+These models are the one source: the CRD's schema is generated from them
+(``schema``), attribute docstrings become ``kubectl explain``, and the loop
+reads a resource through them. Defaults are static and stored by the API server,
+so an upgrade of the operator does not change what a resource means.
+
+Before: the API server has validated the resource against the generated schema.
+After: builders get a frozen ``OrchestratorSpec``.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from orchestrator_operator.quantities import (
+    DURATION_PATTERN,
+    QUANTITY_PATTERN,
+    to_number,
+    to_seconds,
+)
+from orchestrator_operator.rules import Rule, duration_between
+
+CURRENT_VERSION = "0.1.0"
+
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=32)]
+StorageSize = Annotated[
+    str, StringConstraints(pattern=QUANTITY_PATTERN, min_length=1, max_length=32)
+]
+Quantity = Annotated[
+    int | str,
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN, "maxLength": 32}
+    ),
+]
+ImageReference = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][^\s]*$", min_length=1, max_length=512)
+]
+
+
+class Part(BaseModel):
+    """Base of every part of the spec: frozen, camelCase in JSON, rules checked."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=AliasGenerator(alias=to_camel),
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _keep_the_rules(self) -> Self:
+        for rule in self.rules:
+            if rule.holds is not None and not rule.holds(self):
+                raise ValueError(rule.message)
+        return self
+
+
+class ScalingMode(StrEnum):
+    """Who decides how many workers run."""
+
+    AUTOMATIC = "Automatic"
+    FIXED = "Fixed"
+    EXTERNAL = "External"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the data of a deleted resource."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class NetworkPolicyMode(StrEnum):
+    """Whether the operator writes NetworkPolicies."""
+
+    ENFORCED = "Enforced"
+    DISABLED = "Disabled"
+
+
+class ServiceType(StrEnum):
+    """How a Service can be reached."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class ResourceList(Part):
+    """Amounts of compute resources."""
+
+    cpu: Quantity | None = None
+    """Cores, such as `500m` or `2`."""
+    memory: Quantity | None = None
+    """Bytes, such as `512Mi`."""
+
+
+def _within_limit(resource: str) -> Rule:
+    asked, allowed = f"self.requests.{resource}", f"self.limits.{resource}"
+
+    def holds(model: "Resources") -> bool:
+        request, limit = getattr(model.requests, resource), getattr(model.limits, resource)
+        return request is None or limit is None or to_number(request) <= to_number(limit)
+
+    return Rule(
+        cel=(
+            f"!has(self.requests) || !has({asked}) || !has(self.limits) || !has({allowed})"
+            f" || quantity(string({asked})).compareTo(quantity(string({allowed}))) <= 0"
+        ),
+        message=f"requests.{resource} must not be above limits.{resource}",
+        holds=holds,
+    )
+
+
+class Resources(Part):
+    """Compute resources of each pod; what is given here replaces the default as a whole."""
+
+    rules = (_within_limit("cpu"), _within_limit("memory"))
+
+    requests: ResourceList | None = None
+    """What is set aside for the pod."""
+    limits: ResourceList | None = None
+    """What the pod may use at most."""
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Return it as a container's ``resources``."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _resources(*, cpu: str, memory: str, memory_limit: str) -> Any:  # noqa: ANN401 - a pydantic default
+    default: dict[str, Any] = {
+        "requests": {"cpu": cpu, "memory": memory},
+        "limits": {"memory": memory_limit},
+    }
+    # No limit on CPU by default: throttling slows a start-up and saves nobody anything.
+    return Field(
+        default_factory=lambda: Resources.model_validate(default),
+        json_schema_extra={"default": default},
+    )
+
+
+class Images(Part):
+    """Full image references, for mirrors and private builds; what is left out has a default."""
+
+    api: ImageReference | None = None
+    """The API, which also runs the migrations."""
+    worker: ImageReference | None = None
+    """The worker with its task types; put your own here to add types."""
+    nginx: ImageReference | None = None
+    """The edge; an unprivileged nginx that reads /etc/nginx/nginx.conf."""
+    postgres: ImageReference | None = None
+    """PostgreSQL 17, keeping the official image's contract."""
+    redis: ImageReference | None = None
+    """Redis 8, keeping the official image's contract."""
+    rabbitmq: ImageReference | None = None
+    """RabbitMQ 4, keeping the official image's contract."""
+
+
+class ServiceSpec(Part):
+    """How a Service is published."""
+
+    type: ServiceType = ServiceType.CLUSTER_IP
+    """ClusterIP: inside the cluster; NodePort: on each node; LoadBalancer: by the cloud."""
+
+
+class ApiSpec(Part):
+    """The REST API."""
+
+    rules = (
+        duration_between("access_token_ttl", "accessTokenTTL", "1m", "24h"),
+        duration_between("refresh_token_ttl", "refreshTokenTTL", "1h", "8760h"),
+        Rule(
+            cel="duration(self.refreshTokenTTL) > duration(self.accessTokenTTL)",
+            message="refreshTokenTTL must be longer than accessTokenTTL",
+            field="refreshTokenTTL",
+            holds=lambda api: to_seconds(api.refresh_token_ttl) > to_seconds(api.access_token_ttl),
+        ),
+    )
+
+    replicas: int = Field(default=2, ge=1, le=50)
+    """Pods of the API. At least one, because the API also publishes what is due."""
+    resources: Resources = _resources(cpu="100m", memory="160Mi", memory_limit="512Mi")
+    """Compute resources of each API pod."""
+    access_token_ttl: Duration = Field(default="15m", alias="accessTokenTTL")
+    """How long an access token is good."""
+    refresh_token_ttl: Duration = Field(default="168h", alias="refreshTokenTTL")
+    """How long a refresh token is good."""
+    service: ServiceSpec = Field(default_factory=ServiceSpec)
+    """The Service in front of the API itself, past the edge."""
+
+
+class EdgeSpec(Part):
+    """The nginx in front of the API that limits requests by client address."""
+
+    replicas: int = Field(default=1, ge=1, le=20)
+    """Pods of the edge. Each counts on its own: n pods let n times the rate through."""
+    resources: Resources = _resources(cpu="20m", memory="32Mi", memory_limit="128Mi")
+    """Compute resources of each edge pod."""
+    service: ServiceSpec = Field(default_factory=ServiceSpec)
+    """The Service in front of the edge."""
+
+
+class ScalingSpec(Part):
+    """How the number of workers is found."""
+
+    rules = (
+        Rule(
+            cel="self.min <= self.max",
+            message="min must not be above max",
+            field="min",
+            holds=lambda scaling: scaling.min <= scaling.max,
+        ),
+        duration_between("target_latency", "targetLatency", "1s", "1h"),
+        duration_between("idle_after", "idleAfter", "10s", "24h"),
+    )
+
+    mode: ScalingMode = ScalingMode.AUTOMATIC
+    """Automatic: by load, between min and max. Fixed: spec.worker.replicas, by hand.
+    External: spec.worker.replicas, written through /scale by an HPA or KEDA."""
+    min: int = Field(default=0, ge=0, le=1000)
+    """Fewest workers in mode Automatic; 0 lets them all go when there is nothing to do."""
+    max: int = Field(default=10, ge=1, le=1000)
+    """Most workers in mode Automatic."""
+    target_latency: Duration = "10s"
+    """How long a task may wait for a free worker, in mode Automatic."""
+    idle_after: Duration = "5m"
+    """How long there must be nothing to do before the last worker goes, in mode Automatic."""
+
+
+class WorkerSpec(Part):
+    """The workers that run tasks."""
+
+    rules = (
+        duration_between("task_timeout", "taskTimeout", "1s", "24h"),
+        Rule(
+            cel=(
+                "self.scaling.mode != 'Automatic' || oldSelf.scaling.mode != 'Automatic'"
+                " || self.replicas == oldSelf.replicas"
+            ),
+            message=(
+                "replicas is decided by the autoscaler while scaling.mode is Automatic;"
+                " set scaling.mode to Fixed or External to decide it yourself"
+            ),
+            field="replicas",
+        ),
+    )
+
+    concurrency: int = Field(default=4, ge=1, le=64)
+    """Tasks that one worker runs at the same time."""
+    task_timeout: Duration = "15m"
+    """How long one attempt may take. A pod that must go gets this long, up to one hour."""
+    replicas: int = Field(default=1, ge=0, le=1000)
+    """Workers in the modes Fixed and External; the path of /scale."""
+    resources: Resources = _resources(cpu="100m", memory="192Mi", memory_limit="1Gi")
+    """Compute resources of each worker pod."""
+    scaling: ScalingSpec = Field(default_factory=ScalingSpec)
+    """How the number of workers is found."""
+
+
+class StorageSpec(Part):
+    """A volume."""
+
+    rules = (
+        Rule(
+            cel="quantity(self.size).compareTo(quantity('256Mi')) >= 0",
+            message="size must be at least 256Mi",
+            field="size",
+            holds=lambda storage: to_number(storage.size) >= to_number("256Mi"),
+        ),
+        Rule(
+            cel="quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+            message="size can grow but not shrink",
+            field="size",
+        ),
+        Rule(
+            cel=(
+                "has(self.class) == has(oldSelf.class)"
+                " && (!has(self.class) || self.class == oldSelf.class)"
+            ),
+            message="class can't be changed: the volume exists already",
+            field="class",
+        ),
+    )
+
+    size: StorageSize
+    """Size of the volume. It can grow, if the storage class allows expansion."""
+    class_: str | None = Field(default=None, alias="class", min_length=1, max_length=253)
+    """Storage class; left out, the cluster's default. It can't be changed."""
+
+
+def _storage(size: str) -> Any:  # noqa: ANN401 - a pydantic default
+    return Field(
+        default_factory=lambda: StorageSpec(size=size),
+        json_schema_extra={"default": {"size": size}},
+    )
+
+
+class ManagedPostgres(Part):
+    """A PostgreSQL that the operator runs."""
+
+    storage: StorageSpec = _storage("10Gi")
+    """The volume of the database."""
+    resources: Resources = _resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
+    """Compute resources; a quarter of the memory limit becomes shared_buffers."""
+
+
+class ManagedRedis(Part):
+    """A Redis that the operator runs. It keeps nothing that must last, so it has no volume."""
+
+    resources: Resources = _resources(cpu="20m", memory="64Mi", memory_limit="256Mi")
+    """Compute resources; three quarters of the memory limit become maxmemory."""
+
+
+class ManagedRabbitMQ(Part):
+    """A RabbitMQ that the operator runs. Losing its volume loses no task."""
+
+    storage: StorageSpec = _storage("2Gi")
+    """The volume of the broker."""
+    resources: Resources = _resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
+    """Compute resources."""
+
+
+class PostgresSpec(Part):
+    """Where tasks, accounts and results are kept."""
+
+    managed: ManagedPostgres
+    """Run by the operator."""
+
+
+class RedisSpec(Part):
+    """Where short-lived facts are kept."""
+
+    managed: ManagedRedis
+    """Run by the operator."""
+
+
+class RabbitMQSpec(Part):
+    """What tells workers that a task is due."""
+
+    managed: ManagedRabbitMQ
+    """Run by the operator."""
+
+
+_MANAGED: Any = {"default": {"managed": {}}}
+
+
+class OrchestratorSpec(Part):
+    """What should run. An empty spec is valid and starts everything."""
+
+    version: str = Field(
+        default=CURRENT_VERSION,
+        pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$",
+        max_length=64,
+    )
+    """What runs; the images of API and worker are derived from it."""
+    images: Images = Field(default_factory=Images)
+    """Images to use instead of the derived ones."""
+    api: ApiSpec = Field(default_factory=ApiSpec)
+    """The REST API."""
+    edge: EdgeSpec = Field(default_factory=EdgeSpec)
+    """The nginx in front of the API."""
+    worker: WorkerSpec = Field(default_factory=WorkerSpec)
+    """The workers that run tasks."""
+    postgres: PostgresSpec = Field(
+        default_factory=lambda: PostgresSpec(managed=ManagedPostgres()), json_schema_extra=_MANAGED
+    )
+    """Where tasks, accounts and results are kept."""
+    redis: RedisSpec = Field(
+        default_factory=lambda: RedisSpec(managed=ManagedRedis()), json_schema_extra=_MANAGED
+    )
+    """Where short-lived facts are kept."""
+    rabbitmq: RabbitMQSpec = Field(
+        default_factory=lambda: RabbitMQSpec(managed=ManagedRabbitMQ()), json_schema_extra=_MANAGED
+    )
+    """What tells workers that a task is due."""
+    network_policy: NetworkPolicyMode = NetworkPolicyMode.ENFORCED
+    """Enforced: pods can reach each other only as they need. Disabled: no policies."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """What becomes of volumes and generated Secrets when this resource is deleted."""
