@@ -1,0 +1,192 @@
+CREATE TYPE public.task_status AS ENUM (
+    'PENDING',
+    'PROCESSING',
+    'COMPLETED',
+    'FAILED',
+    'CANCELLED'
+);
+CREATE FUNCTION public.refuse_event_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'task_events is append-only' USING ERRCODE = 'check_violation',
+        CONSTRAINT = 'task_events_append_only';
+END
+$$;
+CREATE FUNCTION public.refuse_unlawful_move() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF (OLD.status, NEW.status) NOT IN (
+        ('PENDING', 'PENDING'),
+        ('PENDING', 'PROCESSING'),
+        ('PENDING', 'CANCELLED'),
+        ('PROCESSING', 'PROCESSING'),
+        ('PROCESSING', 'COMPLETED'),
+        ('PROCESSING', 'FAILED'),
+        ('PROCESSING', 'CANCELLED')
+    ) THEN
+        RAISE EXCEPTION 'task % may not move from % to %', OLD.id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'tasks_lawful_moves';
+    END IF;
+    IF NEW.epoch < OLD.epoch THEN
+        RAISE EXCEPTION 'epoch of task % may not go back from % to %', OLD.id, OLD.epoch, NEW.epoch
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'tasks_epoch_grows';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TABLE public.live_tasks (
+    task_id bigint NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    ring_at timestamp with time zone NOT NULL,
+    rings integer DEFAULT 0 NOT NULL,
+    handbacks integer DEFAULT 0 NOT NULL,
+    lease_until timestamp with time zone,
+    lease_token uuid,
+    lease_owner uuid,
+    CONSTRAINT live_tasks_lease_whole CHECK ((num_nulls(lease_until, lease_token, lease_owner) = ANY (ARRAY[0, 3])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01');
+CREATE TABLE public.refresh_tokens (
+    token_hash bytea NOT NULL,
+    family_id uuid NOT NULL,
+    generation integer NOT NULL,
+    CONSTRAINT refresh_tokens_hash_shape CHECK ((octet_length(token_hash) = 32))
+);
+CREATE TABLE public.task_events (
+    task_id bigint NOT NULL,
+    seq integer NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    epoch integer NOT NULL,
+    status public.task_status NOT NULL,
+    kind text NOT NULL,
+    actor text NOT NULL,
+    reason text
+);
+CREATE TABLE public.task_results (
+    task_id bigint NOT NULL,
+    epoch integer NOT NULL,
+    size_bytes bigint GENERATED ALWAYS AS (octet_length(content)) STORED,
+    sha256 bytea NOT NULL,
+    content_type text NOT NULL,
+    file_name text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    content bytea NOT NULL,
+    CONSTRAINT task_results_sha256_check CHECK ((octet_length(sha256) = 32))
+);
+ALTER TABLE ONLY public.task_results ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE TABLE public.task_types (
+    name text NOT NULL,
+    payload_schema jsonb NOT NULL,
+    timeout_seconds integer NOT NULL,
+    max_attempts integer NOT NULL,
+    published_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT task_types_max_attempts_check CHECK ((max_attempts > 0)),
+    CONSTRAINT task_types_timeout_seconds_check CHECK ((timeout_seconds > 0))
+);
+CREATE TABLE public.tasks (
+    id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    epoch integer DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    max_attempts integer NOT NULL,
+    timeout_seconds integer NOT NULL,
+    last_event integer DEFAULT 1 NOT NULL,
+    status public.task_status DEFAULT 'PENDING'::public.task_status NOT NULL,
+    task_type text NOT NULL,
+    trace_context text NOT NULL,
+    result_file text,
+    error_code text,
+    error_message text,
+    payload jsonb NOT NULL,
+    CONSTRAINT tasks_attempts_in_budget CHECK (((attempts >= 0) AND (attempts <= max_attempts))),
+    CONSTRAINT tasks_completed_with_result CHECK (((status <> 'COMPLETED'::public.task_status) OR (result_file IS NOT NULL))),
+    CONSTRAINT tasks_failed_with_reason CHECK (((status <> 'FAILED'::public.task_status) OR (error_code IS NOT NULL))),
+    CONSTRAINT tasks_finished_when_final CHECK (((finished_at IS NOT NULL) = (status = ANY (ARRAY['COMPLETED'::public.task_status, 'FAILED'::public.task_status, 'CANCELLED'::public.task_status])))),
+    CONSTRAINT tasks_max_attempts_check CHECK ((max_attempts > 0)),
+    CONSTRAINT tasks_timeout_seconds_check CHECK ((timeout_seconds > 0))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.01');
+ALTER TABLE public.tasks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.tasks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.token_families (
+    id uuid NOT NULL,
+    user_id bigint NOT NULL,
+    generation integer DEFAULT 1 NOT NULL,
+    rotated_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+CREATE TABLE public.users (
+    id bigint NOT NULL,
+    username text NOT NULL,
+    password_hash text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users_username_shape CHECK ((username ~ '^[A-Za-z0-9._-]{3,64}$'::text))
+);
+ALTER TABLE public.users ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.users_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.workers (
+    worker_id uuid NOT NULL,
+    pod_name text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    completions bigint DEFAULT 0 NOT NULL,
+    busy_seconds double precision DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
+ALTER TABLE ONLY public.live_tasks
+    ADD CONSTRAINT live_tasks_pkey PRIMARY KEY (task_id);
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+ALTER TABLE ONLY public.task_events
+    ADD CONSTRAINT task_events_pkey PRIMARY KEY (task_id, seq);
+ALTER TABLE ONLY public.task_results
+    ADD CONSTRAINT task_results_pkey PRIMARY KEY (task_id);
+ALTER TABLE ONLY public.task_types
+    ADD CONSTRAINT task_types_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.token_families
+    ADD CONSTRAINT token_families_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
+CREATE INDEX live_tasks_ring_at ON public.live_tasks USING btree (ring_at);
+CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
+CREATE INDEX tasks_user_id_id ON public.tasks USING btree (user_id, id);
+CREATE INDEX token_families_expires_at ON public.token_families USING btree (expires_at);
+CREATE INDEX token_families_user_id ON public.token_families USING btree (user_id);
+CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
+CREATE TRIGGER task_events_append_only BEFORE UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.refuse_event_change();
+CREATE TRIGGER tasks_lawful_moves BEFORE UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.refuse_unlawful_move();
+ALTER TABLE ONLY public.live_tasks
+    ADD CONSTRAINT live_tasks_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_family_id_fkey FOREIGN KEY (family_id) REFERENCES public.token_families(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.task_events
+    ADD CONSTRAINT task_events_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.task_results
+    ADD CONSTRAINT task_results_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.tasks
+    ADD CONSTRAINT tasks_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+ALTER TABLE ONLY public.token_families
+    ADD CONSTRAINT token_families_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;

@@ -1,0 +1,108 @@
+"""Fixtures of the integration tests: real services, one clean database and vhost a test.
+
+Before: ``services`` starts the servers once per test run.
+After: tests get settings of the core, as the processes themselves read them.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import services
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+
+@pytest.fixture(scope="session")
+def postgres_service() -> Iterator[services.Service]:
+    with services.postgres() as service:
+        asyncio.run(make_template(service.port))
+        yield service
+
+
+@pytest.fixture(scope="session")
+def redis_service() -> Iterator[services.Service]:
+    with services.redis() as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_service() -> Iterator[services.Service]:
+    with services.rabbitmq() as service:
+        services.await_broker(service)
+        yield service
+
+
+@pytest.fixture
+async def postgres_settings(postgres_service: services.Service) -> AsyncIterator[PostgresSettings]:
+    """A database of this test's own with the whole schema; gone afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    await _administer(postgres_service.port, f"CREATE DATABASE {name} TEMPLATE migrated")
+    yield PostgresSettings(
+        DB_HOST="127.0.0.1", DB_PORT=postgres_service.port, DB_USER="postgres", DB_NAME=name
+    )
+    await _administer(postgres_service.port, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(postgres_settings: PostgresSettings) -> AsyncIterator[Database]:
+    async with Database.open(postgres_settings, application="test", max_connections=8) as opened:
+        yield opened
+
+
+@pytest.fixture
+def redis_settings(redis_service: services.Service) -> RedisSettings:
+    return RedisSettings(REDIS_HOST="127.0.0.1", REDIS_PORT=redis_service.port)
+
+
+@pytest.fixture
+def amqp_settings(rabbitmq_service: services.Service) -> Iterator[AmqpSettings]:
+    """A virtual host of this test's own; gone afterwards."""
+    vhost = f"test-{uuid.uuid4().hex}"
+    services.broker_api(rabbitmq_service, "PUT", f"vhosts/{vhost}")
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    services.broker_api(rabbitmq_service, "PUT", f"permissions/{vhost}/guest", everything)
+    yield AmqpSettings(RABBITMQ_URL=f"amqp://guest:guest@127.0.0.1:{rabbitmq_service.port}/{vhost}")
+    services.broker_api(rabbitmq_service, "DELETE", f"vhosts/{vhost}")
+
+
+async def make_template(port: int) -> None:
+    """Migrate once; each test's database is a copy, which takes a tenth of a second."""
+    await _await_postgres(port)
+    await _administer(port, "CREATE DATABASE migrated")
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=port, user="postgres", database="migrated"
+    )
+    try:
+        for step in sorted(MIGRATIONS.glob("*.up.sql")):
+            await connection.execute(step.read_text(encoding="utf-8"))
+    finally:
+        await connection.close()
+
+
+async def _await_postgres(port: int) -> None:
+    """Wait until the server that listens already also lets us in."""
+    async with asyncio.timeout(services.START_SECONDS):
+        while True:
+            try:
+                await _administer(port, "SELECT 1")
+            except asyncpg.CannotConnectNowError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def _administer(port: int, statement: str) -> None:
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=port, user="postgres", database="postgres"
+    )
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,214 @@
+"""Real Postgres, Redis and RabbitMQ for the integration tests, from Debian's packages.
+
+Each runs as its own user on free ports of the loopback with its data in a
+temporary folder, durable settings as in production, and ends with the tests.
+
+Before: ``make services`` has installed the packages.
+After: the fixtures in ``conftest.py`` hand out settings.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 60.0
+
+
+class ServiceError(Exception):
+    """A service could not be started; the message holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running server."""
+
+    name: str
+    port: int
+    home: Path
+    process: "subprocess.Popen[bytes]"
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_program(name: str, *folders: str) -> str:
+    """Return a server's path.
+
+    Raises:
+        ServiceError: it is not installed.
+    """
+    path = shutil.which(name, path=os.pathsep.join([*folders, os.environ["PATH"]]))
+    if path is None:
+        raise ServiceError(f"{name} is not installed: run `make services` first")
+    return path
+
+
+@contextlib.contextmanager
+def running(
+    name: str, user: str, command: Callable[[Path, int], list[str]], **environment: str
+) -> Iterator[Service]:
+    """Run a server as ``user`` in a temporary home until the context ends."""
+    home = Path(tempfile.mkdtemp(prefix=f"orchestrator-{name}-"))
+    account = pwd.getpwnam(user)
+    os.chown(home, account.pw_uid, account.pw_gid)
+    port = free_port()
+    log = home / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(home, port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8", **environment},
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
+            start_new_session=True,
+        )
+    try:
+        _await_port(process, port, name, log)
+        yield Service(name, port, home, process)
+    finally:
+        _end(process)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _await_port(process: "subprocess.Popen[bytes]", port: int, name: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        time.sleep(0.05)
+    raise ServiceError(f"{name} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, 15)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)
+        process.wait()
+
+
+def postgres() -> contextlib.AbstractContextManager[Service]:
+    """Postgres with trust authentication on the loopback; fsync stays on."""
+    folders = sorted((str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    initdb, server = (find_program(name, *folders) for name in ("initdb", "postgres"))
+    script = (
+        'set -e; "$0" -D data -U postgres -E UTF8 --auth=trust >initdb.log 2>&1 '
+        '|| { cat initdb.log; exit 1; }; exec "$1" -D data -p "$2" -k "$3" '
+        "-c listen_addresses=127.0.0.1 -c max_connections=200"
+    )
+    return running(
+        "postgres",
+        "postgres",
+        lambda home, port: ["sh", "-c", script, initdb, server, str(port), str(home)],
+    )
+
+
+def redis() -> contextlib.AbstractContextManager[Service]:
+    """Redis without persistence: it forgets."""
+    server = find_program("redis-server")
+    return running(
+        "redis",
+        "redis",
+        lambda _, port: [server, "--bind", "127.0.0.1", "--port", str(port), "--save", ""],
+    )
+
+
+def rabbitmq() -> contextlib.AbstractContextManager[Service]:
+    """RabbitMQ with a node name, folders, a cookie and a management port of its own.
+
+    The management API listens one port above AMQP's distribution port; see ``broker_api``.
+    """
+    folders = sorted(str(p) for p in Path("/usr/lib/rabbitmq/lib").glob("*/sbin"))
+    server = find_program("rabbitmq-server", *folders)
+    distribution, mapper, management = free_port(), free_port(), free_port()
+
+    def command(home: Path, port: int) -> list[str]:
+        (home / "rabbitmq.conf").write_text(
+            f"management.tcp.port = {management}\nmanagement.tcp.ip = 127.0.0.1\n"
+        )
+        (home / "enabled_plugins").write_text("[rabbitmq_management].")
+        (home / "management_port").write_text(str(management))
+        settings = {
+            "RABBITMQ_NODENAME": f"test-{port}@localhost",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_BASE": str(home),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_PID_FILE": str(home / "pid"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(home / "no-env.conf"),
+            "ERL_EPMD_PORT": str(mapper),
+            # Two schedulers that sleep when idle: the tests share the machine.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +S 2:2",
+        }
+        return ["env", *(f"{name}={value}" for name, value in settings.items()), server]
+
+    return running("rabbitmq", "rabbitmq", command)
+
+
+def broker_api(service: Service, method: str, path: str, body: object = None) -> Any:
+    """Call RabbitMQ's management API and return its JSON, or None.
+
+    Args:
+        service: a running RabbitMQ.
+        method: of HTTP.
+        path: below ``/api/``, its parts quoted.
+        body: sent as JSON.
+    """
+    port = int((service.home / "management_port").read_text())
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/{path}",
+        method=method,
+        data=json.dumps(body or {}).encode(),
+        headers={
+            "Authorization": f"Basic {base64.b64encode(b'guest:guest').decode()}",
+            "Content-Type": "application/json",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def await_broker(service: Service) -> None:
+    """Wait until RabbitMQ's management API answers; AMQP does by then too."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            broker_api(service, "GET", "overview")
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
