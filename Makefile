@@ -2,15 +2,105 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-MEMBERS := core api worker operator hack/samples/demo-tasks
+MAKEFLAGS += --no-print-directory
+
 VENV := .venv
 BIN := $(VENV)/bin
-UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate $(foreach m,core api worker operator demo-tasks,--no-emit-package orchestrator-$(m))
+MEMBERS := core api worker operator hack/samples/demo-tasks
+INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/pytest
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+# ---------------------------------------------------------------- running
+
+.PHONY: up
+up: setup ## Get a cluster, install the platform, run tasks through it, say what to try next
+	@$(BIN)/python -m hack.stack up
+
+.PHONY: down
+down: setup ## Remove what `make up` made; end no process that it did not start
+	@$(BIN)/python -m hack.stack down
+
+.PHONY: kubeconfig api-url edge-url
+kubeconfig api-url edge-url: $(INSTALLED) ## Print the kubeconfig's path, the API's address, nginx's address (after `make up`)
+	@$(BIN)/python -m hack.stack $@
+
+# ---------------------------------------------------------------- checking
+
+.PHONY: test
+test: check integration contract e2e ## Everything: lint, types, imports, unit, integration, contract, end-to-end
+
+.PHONY: check
+check: lint types imports unit verify ## Format, lint, types, imports, unit tests: under a minute
+
+.PHONY: lint
+lint: setup ## Check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+.PHONY: types
+types: setup ## Check types, strictly
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: setup ## Check who may import whom
+	$(BIN)/lint-imports
+
+.PHONY: unit
+unit: setup ## Tests without network or clock
+	$(PYTEST) tests/unit
+
+.PHONY: services
+services: ## Install Debian's Postgres, Redis and RabbitMQ where they are missing; the tests start them
+	@python3 -m hack.services
+
+.PHONY: integration
+integration: setup services tools ## Tests against real Postgres, Redis and RabbitMQ, which they start themselves
+	PATH="$$(python3 -m hack.cluster tools-path):$$PATH" $(PYTEST) tests/integration
+
+.PHONY: cluster
+cluster: setup ## A cluster with the images and the operator on it, without the sample
+	@$(BIN)/python -m hack.stack prepare
+
+.PHONY: contract
+contract: setup cluster ## What two parts promise each other, and what the operator relies on in images
+	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/contract
+
+.PHONY: e2e
+e2e: setup cluster ## The platform on a real cluster
+	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
+
+.PHONY: bench
+bench: setup ## Measure against a textbook implementation in the same run
+	$(PYTEST) tests/bench
+
+# ---------------------------------------------------------------- generated files
+
+.PHONY: generate
+generate: setup services ## Write generated files again: the CRD, the chart's copy, schema.sql, golden files
+	$(BIN)/python -m orchestrator_operator.crd
+	ORCHESTRATOR_UPDATE_GOLDEN=1 $(PYTEST) -q tests/unit/operator tests/integration/stores/test_schema.py
+
+.PHONY: verify
+verify: setup ## Fail when a generated file is out of date
+	$(BIN)/python -m orchestrator_operator.crd --check
 
 .PHONY: lock
-lock: ## Resolve all dependencies again into requirements/*.txt (hashes, no download addresses)
-	$(UV_COMPILE) --group dev pyproject.toml --output-file requirements/dev.txt
-	$(UV_COMPILE) --constraint requirements/dev.txt --group build --output-file requirements/build.txt
-	for image in api worker operator; do \
-	  $(UV_COMPILE) --constraint requirements/dev.txt $$image/pyproject.toml --output-file requirements/$$image.txt; done
+lock: setup ## Resolve all dependencies again into requirements/*.txt (hashes, no download addresses)
+	hack/lock.sh
+
+# ---------------------------------------------------------------- setting up
+
+.PHONY: setup
+setup: $(INSTALLED) ## Make the virtual environment from the locks
+
+$(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+	@echo "installing the development environment (usually 20 s)"
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(foreach m,$(MEMBERS),--editable ./$(m))
+	touch $@
