@@ -5,13 +5,13 @@ once, alone, so an idle system adds no latency; under load, batches grow by
 themselves until they amortise the fsync or the round trip they wait for.
 Graphile Worker, River and Hatchet owe most of their speed to this.
 
-Before: request handlers, the dispatcher or finished attempts call ``submit``.
+Before: request handlers, the dispatcher or finished attempts call ``submit`` or ``offer``.
 After: ``flush`` brings a whole batch to Postgres or RabbitMQ.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from orchestrator_core.errors import OverloadedError, RowRefusedError
@@ -37,8 +37,11 @@ class Batcher(Generic[ItemT, ResultT]):
         self._flush = flush
         self._max_batch = max_batch
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
+        # Nobody waits for the result of an offered item: it has no future.
+        self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT] | None]] = deque()
         self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def submit(self, item: ItemT) -> ResultT:
         """Flush ``item`` with others and return its result.
@@ -47,12 +50,22 @@ class Batcher(Generic[ItemT, ResultT]):
             OverloadedError: ``max_waiting`` items wait already; nothing was kept.
             OrchestratorError: what ``flush`` raised for this item.
         """
-        if len(self._waiting) >= self._max_waiting:
-            raise OverloadedError(self._name, self._max_waiting)
         result: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, result))
-        self._arrived.set()
+        if not self._enqueue(item, result):
+            raise OverloadedError(self._name, self._max_waiting)
         return await result
+
+    def offer(self, item: ItemT) -> bool:
+        """Let ``item`` be flushed with others without waiting for it.
+
+        Returns:
+            False when ``max_waiting`` items wait already: the item was dropped.
+        """
+        return self._enqueue(item, None)
+
+    async def drain(self) -> None:
+        """Wait until nothing waits and no flush is under way. ``run`` must be running."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Flush until cancelled. What waits at that moment fails with ``CancelledError``."""
@@ -62,12 +75,24 @@ class Batcher(Generic[ItemT, ResultT]):
                 self._arrived.clear()
                 while self._waiting:
                     size = min(self._max_batch, len(self._waiting))
-                    await self._flush_batch([self._waiting.popleft() for _ in range(size)])
+                    batch = [self._waiting.popleft() for _ in range(size)]
+                    try:
+                        await self._flush_batch(batch)
+                    finally:
+                        _abandon(batch)
+                self._idle.set()
         finally:
-            for _, result in self._waiting:
-                result.cancel()
+            _abandon(self._waiting)
 
-    async def _flush_batch(self, batch: list[tuple[ItemT, asyncio.Future[ResultT]]]) -> None:
+    def _enqueue(self, item: ItemT, result: asyncio.Future[ResultT] | None) -> bool:
+        if len(self._waiting) >= self._max_waiting:
+            return False
+        self._waiting.append((item, result))
+        self._idle.clear()
+        self._arrived.set()
+        return True
+
+    async def _flush_batch(self, batch: list[tuple[ItemT, asyncio.Future[ResultT] | None]]) -> None:
         try:
             outcomes = await self._flush([item for item, _ in batch])
         except RowRefusedError as error:
@@ -76,19 +101,22 @@ class Batcher(Generic[ItemT, ResultT]):
                 return
             for single in batch:
                 await self._flush_batch([single])
-        except asyncio.CancelledError:
-            for _, result in batch:
-                result.cancel()
-            raise
         except Exception as error:  # noqa: BLE001 - each submitter gets it and decides
             _fail(batch, error)
         else:
             for (_, result), outcome in zip(batch, outcomes, strict=True):
-                if not result.done():
+                if result is not None and not result.done():
                     result.set_result(outcome)
 
 
-def _fail(batch: list[tuple[ItemT, asyncio.Future[ResultT]]], error: Exception) -> None:
+def _abandon(batch: Iterable[tuple[ItemT, asyncio.Future[ResultT] | None]]) -> None:
+    """Leave no submitter waiting for a flush that was cut off; those with a result keep it."""
     for _, result in batch:
-        if not result.done():
+        if result is not None:
+            result.cancel()
+
+
+def _fail(batch: list[tuple[ItemT, asyncio.Future[ResultT] | None]], error: Exception) -> None:
+    for _, result in batch:
+        if result is not None and not result.done():
             result.set_exception(error)
