@@ -147,7 +147,8 @@ class Decision:
     direction: Direction
     terms: Terms | None
     """None when the reading could not be believed."""
-    sentence: str
+    why: str
+    """One sentence for a person, without the numbers of workers."""
     active: Finding
     limited: Finding
 
@@ -183,7 +184,7 @@ def decide(state: LawState, reading: Reading, target: ScalingTarget) -> tuple[La
         desired_replicas=desired,
         direction=_direction(reading.current_replicas, replicas),
         terms=terms,
-        sentence=_explain(state, reading, target, terms, replicas),
+        why=_explain(state, reading, target, terms, replicas),
         active=ACTIVE,
         limited=limited,
     )
@@ -197,7 +198,7 @@ def hold(replicas: int, target: ScalingTarget, reason: str, message: str) -> Dec
         desired_replicas=_within(kept, target),
         direction=Direction.HOLD,
         terms=None,
-        sentence=f"held at {kept}: {message}",
+        why=message,
         active=Finding(reason, message, is_true=False),
         limited=WITHIN_BOUNDS,
     )
@@ -312,16 +313,12 @@ def _direction(current: int, replicas: int) -> Direction:
 def _explain(
     state: LawState, reading: Reading, target: ScalingTarget, terms: Terms, replicas: int
 ) -> str:
-    """Put a decision into one sentence for a person."""
-    change = f"{reading.current_replicas}→{replicas}"
-    if replicas < reading.current_replicas and _is_idle(state, target):
-        return f"{change}: nothing to do for {state.idle_seconds:.0f} s"
+    """Put the ground of a decision into one sentence for a person."""
+    load = reading.load
     rate = f"{terms.rate_per_second:.1f}/s × {terms.service_seconds:.1f} s"  # noqa: RUF001 - for people
-    if replicas < reading.current_replicas:
-        return (
-            f"{change}: {reading.load.in_flight_tasks} in flight, {rate}, "
-            f"peak of {PEAK_WINDOW_SECONDS:.0f} s was {state.peak_wish}"
-        )
-    return (
-        f"{change}: {reading.load.ready_tasks} ready, {rate}, target {terms.deadline_seconds:g} s"
-    )
+    if replicas >= reading.current_replicas:
+        return f"{load.ready_tasks} ready, {rate}, target {terms.deadline_seconds:g} s"
+    if _is_idle(state, target):
+        return f"nothing to do for {state.idle_seconds:.0f} s"
+    peak = f"peak of {PEAK_WINDOW_SECONDS:.0f} s was {state.peak_wish}"
+    return f"{load.in_flight_tasks} in flight, {rate}, {peak}"

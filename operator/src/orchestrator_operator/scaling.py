@@ -16,7 +16,7 @@ After: ``WorkerActuator`` writes the cluster; the reconciler copies ``state`` in
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -24,6 +24,7 @@ import structlog
 
 from orchestrator_core.load import Load, WorkerPresence
 from orchestrator_operator.autoscaling import (
+    ACTIVE,
     WITHIN_BOUNDS,
     Decision,
     Finding,
@@ -67,6 +68,7 @@ MISSED_READINGS: Final = 3
 """A reading or two may get lost in a restart of Postgres; from the third on, status says so."""
 
 NO_WORKERS: Final = Finding("NoWorkers", "there is no worker Deployment yet", is_true=False)
+FIXED_WHY: Final = "spec.worker.replicas"
 _NOT_OURS: Final = {
     ScalingMode.FIXED: Finding(
         "Fixed", "spec.worker.replicas says how many workers run", is_true=False
@@ -106,7 +108,7 @@ class WorkerActuator(Protocol):
         """Write the deletion costs of pods by name; 0 removes one. A missing pod is no error."""
         ...
 
-    async def emit_event(self, reason: str, message: str) -> None:
+    async def emit_event(self, reason: str, message: str, *, is_warning: bool = False) -> None:
         """Tell the resource's readers what happened."""
         ...
 
@@ -250,14 +252,11 @@ class Scaler:
         self.state = self._state_after(decision)
         match self._target.mode:
             case ScalingMode.AUTOMATIC:
-                await self._move(
-                    workers, decision.replicas, sight.rank_idle(workers), decision.sentence
-                )
+                ranked = sight.rank_idle(workers)
+                await self._move(workers, decision.replicas, ranked, decision.why)
             case ScalingMode.FIXED:
-                wanted = self._target.fixed_replicas
-                sentence = f"{workers.replicas}→{wanted}: spec.worker.replicas"
                 ranked = pick_any(workers, sight.occupancy)
-                await self._move(workers, wanted, ranked, sentence)
+                await self._move(workers, self._target.fixed_replicas, ranked, FIXED_WHY)
             case ScalingMode.EXTERNAL:
                 self._held_replicas = workers.replicas
 
@@ -280,8 +279,8 @@ class Scaler:
         target = replace(self._target, pod_start_seconds=self.pod_start_seconds)
         if sight.load is None:
             held = hold(current, target, "LoadUnavailable", sight.error)
-            is_known = self._missed_readings >= MISSED_READINGS
-            return held if is_known else replace(held, active=self.state.active)
+            is_lasting = self._missed_readings >= MISSED_READINGS
+            return held if is_lasting else replace(held, active=ACTIVE)
         in_flight_tasks = sight.load.in_flight_tasks
         reading = Reading(
             now_seconds=self._clock.now_seconds(),
@@ -293,24 +292,30 @@ class Scaler:
         return decision
 
     async def _move(
-        self, workers: ObservedWorkers, replicas: int, ranked: tuple[str, ...], sentence: str
+        self, workers: ObservedWorkers, replicas: int, ranked: tuple[str, ...], why: str
     ) -> None:
         """Write what leads to ``replicas``, and tell why if anything changed."""
         move = plan_move(workers, replicas, ranked)
-        held, self._held_replicas = self._held_replicas, move.replicas
         if move.costs:
             await self._actuator.set_deletion_costs(move.costs)
-        if move.replicas == workers.replicas:
-            return
-        await self._actuator.set_replicas(move.replicas)
-        reason = "ScaledOut" if move.replicas > workers.replicas else "ScaledIn"
-        if held == move.replicas:
-            reason = "ReplicasRestored"
-            sentence = f"{workers.replicas}→{held}: somebody else wrote spec.replicas"
-        self._last_change = sentence
-        self.state = replace(self.state, reason=sentence, last_scale_time=self._clock.utc_now())
-        _log.info("scaled", reason=reason, sentence=sentence, terms=self.state.last_decision)
-        await self._actuator.emit_event(reason, sentence)
+        if move.replicas != workers.replicas:
+            await self._actuator.set_replicas(move.replicas)
+            await self._tell_move(workers.replicas, move.replicas, why)
+        self._held_replicas = move.replicas
+
+    async def _tell_move(self, before: int, after: int, why: str) -> None:
+        reason = "ScaledOut" if after > before else "ScaledIn"
+        if after == self._held_replicas:
+            reason, why = "ReplicasRestored", "somebody else wrote spec.replicas"
+        self._held_replicas = after
+        self._last_change = f"{before}→{after}: {why}"
+        self.state = replace(
+            self.state, reason=self._last_change, last_scale_time=self._clock.utc_now()
+        )
+        decision = self.state.last_decision
+        terms = asdict(decision.terms) if decision and decision.terms else {}
+        _log.info("scaled", reason=reason, change=self._last_change, **terms)
+        await self._actuator.emit_event(reason, self._last_change)
 
     def _state_after(self, decision: Decision) -> ScalingState:
         rules = self._target.mode is ScalingMode.AUTOMATIC
@@ -328,7 +333,7 @@ class Scaler:
             is_faulty=is_faulty,
             desired_replicas=wishes[self._target.mode],
             law_replicas=decision.desired_replicas if decision.terms else None,
-            reason=decision.sentence if is_faulty else self._last_change,
+            reason=f"held: {decision.why}" if is_faulty else self._last_change,
             last_decision=decision,
         )
 
@@ -336,11 +341,13 @@ class Scaler:
         """Emit an event when scaling stops, resumes or meets a limit."""
         now = self.state
         if now.is_faulty and now.active.reason != before.active.reason:
-            await self._actuator.emit_event(now.active.reason, now.reason)
+            await self._actuator.emit_event(now.active.reason, now.reason, is_warning=True)
         if before.is_faulty and not now.is_faulty:
             await self._actuator.emit_event("ScalingResumed", now.active.message)
         if now.limited.is_true and now.limited != before.limited:
-            await self._actuator.emit_event(now.limited.reason, now.limited.message)
+            await self._actuator.emit_event(
+                now.limited.reason, now.limited.message, is_warning=True
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Stand-ins for what the operator meets outside, for tests."""
