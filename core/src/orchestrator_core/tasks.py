@@ -86,15 +86,13 @@ class NewTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A task as its owner may see it; one row of ``tasks``."""
+class TaskSummary:
+    """A task in a list: all but its payload, which may hold megabytes."""
 
     id: TaskId
     user_id: UserId
     task_type: str
     status: TaskStatus
-    payload: str
-    """JSON text of an object."""
     attempts: int
     max_attempts: int
     result_file: str | None
@@ -105,6 +103,14 @@ class Task:
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(TaskSummary):
+    """A task as its owner may see it; one row of ``tasks``."""
+
+    payload: str
+    """JSON text of an object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,15 @@ from orchestrator_core.attempts import (
 )
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
-from orchestrator_core.tasks import NewTask, StoredResult, Task, TaskId, TaskStatus, UserId
+from orchestrator_core.tasks import (
+    NewTask,
+    StoredResult,
+    Task,
+    TaskId,
+    TaskStatus,
+    TaskSummary,
+    UserId,
+)
 
 MAX_FREE_HANDBACKS = 20
 """A task longer than every grace period must end some day: later hand-backs spend attempts."""
@@ -71,13 +79,15 @@ class TaskStore:
         """Return the task of this id, or None."""
         async with self._database.answering(f"find task {task_id}") as connection:
             row = await connection.fetchrow(_SQL["find_task"], task_id)
-        return None if row is None else _to_task(row)
+        return None if row is None else Task(**_with_status(row))
 
-    async def list_for_user(self, user_id: UserId, *, after: TaskId, limit: int) -> list[Task]:
+    async def list_for_user(
+        self, user_id: UserId, *, after: TaskId, limit: int
+    ) -> list[TaskSummary]:
         """Return up to ``limit`` of the user's tasks with ids above ``after``, in id order."""
         async with self._database.answering(f"list tasks of user {user_id}") as connection:
             rows = await connection.fetch(_SQL["list_tasks"], user_id, after, limit)
-        return [_to_task(row) for row in rows]
+        return [TaskSummary(**_with_status(row)) for row in rows]
 
     async def find_result(self, task_id: TaskId) -> StoredResult | None:
         """Return the file that the task left, or None."""
@@ -136,8 +146,8 @@ class TaskStore:
         return [DueRing(TaskId(row["task_id"]), row["rings"]) for row in rows]
 
 
-def _to_task(row: Mapping[str, Any]) -> Task:
-    return Task(**{**row, "status": TaskStatus(row["status"])})
+def _with_status(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "status": TaskStatus(row["status"])}
 
 
 def _to_task_row(task: NewTask) -> tuple[object, ...]:

@@ -30,7 +30,8 @@ WHERE id = $1;
 
 -- name: list_tasks
 -- A page of a user's tasks in the order they were accepted, after id $2; uses tasks_user_id_id.
-SELECT id, user_id, task_type, status, payload, attempts, max_attempts, result_file, error_code,
+-- Payloads stay out: a page of them may be hundreds of megabytes.
+SELECT id, user_id, task_type, status, attempts, max_attempts, result_file, error_code,
        error_message, trace_context, created_at, updated_at, started_at, finished_at
 FROM tasks
 WHERE user_id = $1 AND id > $2
