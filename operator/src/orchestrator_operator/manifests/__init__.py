@@ -1,0 +1,1 @@
+"""Builders: pure functions from a ``Context`` to manifests, one file for each part."""

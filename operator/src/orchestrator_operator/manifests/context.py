@@ -1,0 +1,93 @@
+"""All that builders may know, and the metadata that every child carries.
+
+Before: ``observing`` gathers the facts of a pass.
+After: each builder takes a ``Context`` and returns manifests; the same context
+always gives the same manifests.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator_operator import names
+from orchestrator_operator.images import ResolvedImages
+from orchestrator_operator.kinds import ORCHESTRATOR, Kind, Manifest
+from orchestrator_operator.spec import OrchestratorSpec
+
+SHORT_HASH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The random halves of the generated Secrets; all else in them is derived."""
+
+    postgres_password: str = field(repr=False)
+    redis_password: str = field(repr=False)
+    rabbitmq_password: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One resource, and the observed facts that its children depend on."""
+
+    name: str
+    namespace: str
+    uid: str
+    spec: OrchestratorSpec
+    images: ResolvedImages
+    credentials: Credentials
+    operator_namespace: str
+    """Where the autoscaler connects from; the stores' policies let it in."""
+    api_cluster_ip: str | None = None
+    """Address of the API's Service once there is one."""
+    initial_workers: int = 0
+    """Replicas that a worker Deployment starts with; from then on the autoscaler decides."""
+
+    def child(self, component: str) -> str:
+        """Return the name of a component."""
+        return names.child(self.name, component)
+
+    def selector(self, component: str) -> dict[str, str]:
+        """Return the labels of a component's pods."""
+        return names.selector_labels(self.name, component)
+
+
+def owner_reference(context: Context) -> dict[str, Any]:
+    """Return the reference by which the garbage collector finds children of a deleted resource.
+
+    ``blockOwnerDeletion`` is left out: it would ask for a permission on finalizers, and nothing
+    waits for a child to go first.
+    """
+    return {
+        "apiVersion": ORCHESTRATOR.api_version,
+        "kind": ORCHESTRATOR.kind,
+        "name": context.name,
+        "uid": context.uid,
+        "controller": True,
+    }
+
+
+def build_object(
+    context: Context, kind: Kind, component: str, body: Mapping[str, Any], *, suffix: str = ""
+) -> Manifest:
+    """Return a child: its kind, name, labels and owner around ``body``."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {
+            "name": context.child(component) + suffix,
+            "namespace": context.namespace,
+            "labels": names.labels(context.name, component),
+            "ownerReferences": [owner_reference(context)],
+        },
+        **body,
+    }
+
+
+def hash_of(*parts: object) -> str:
+    """Return a short digest of JSON values; equal values give equal digests."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:SHORT_HASH_LENGTH]

@@ -1,0 +1,110 @@
+"""The edge: nginx, which limits requests by client address before they reach the API.
+
+The upstream is the address of the API's Service, not its name: nginx resolves
+a name once, at its start, and a Service that was deleted and came back has a new
+address. As it is, the new address changes the configuration, and that rolls the pods.
+
+Before: the API's Service has an address.
+After: clients.
+"""
+
+from importlib.resources import files
+from typing import Any
+
+from orchestrator_operator import names
+from orchestrator_operator.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, Manifest
+from orchestrator_operator.manifests.api import (
+    HTTP,
+    SECONDS_TO_LEAVE_THE_SERVICE,
+    SERVICE_PORT,
+    build_front_service,
+)
+from orchestrator_operator.manifests.context import Context, build_object, hash_of
+from orchestrator_operator.manifests.pods import (
+    NGINX_UID,
+    build_container,
+    build_pod,
+    build_probes,
+    empty_volume,
+    http_get,
+    mount,
+    spread_over_nodes,
+)
+
+EDGE_PORT = 8080
+CONFIG_FOLDER = "/etc/orchestrator/nginx"
+CONFIG_FILE = "nginx.conf"
+
+NGINX_CONFIG = files("orchestrator_operator.manifests").joinpath("nginx.conf").read_text("utf-8")
+
+
+def build_edge(context: Context) -> list[Manifest]:
+    """Return ConfigMap, Deployment and Service."""
+    config = {CONFIG_FILE: render_config(context)}
+    type_ = context.spec.edge.service.type.value
+    return [
+        build_object(context, CONFIG_MAP, names.EDGE, {"data": config}),
+        _build_deployment(context, config),
+        build_object(
+            context,
+            SERVICE,
+            names.EDGE,
+            build_front_service(context, names.EDGE, type_, target_port=HTTP),
+        ),
+    ]
+
+
+def render_config(context: Context) -> str:
+    """Return nginx.conf with the API's address; without one there is nothing to forward to."""
+    address = context.api_cluster_ip or "127.0.0.1"
+    host = f"[{address}]" if ":" in address else address
+    return NGINX_CONFIG.replace("UPSTREAM", f"{host}:{SERVICE_PORT}")
+
+
+def _build_deployment(context: Context, config: dict[str, str]) -> Manifest:
+    return build_object(
+        context,
+        DEPLOYMENT,
+        names.EDGE,
+        {
+            "spec": {
+                "replicas": context.spec.edge.replicas,
+                "revisionHistoryLimit": 3,
+                "selector": {"matchLabels": context.selector(names.EDGE)},
+                "strategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+                },
+                "template": _build_pod(context, config),
+            }
+        },
+    )
+
+
+def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
+    nginx = build_container(
+        "nginx",
+        context.images.nginx,
+        command=["nginx", "-c", f"{CONFIG_FOLDER}/{CONFIG_FILE}", "-g", "daemon off;"],
+        ports=[{"name": HTTP, "containerPort": EDGE_PORT, "protocol": "TCP"}],
+        resources=context.spec.edge.resources.to_manifest(),
+        volumeMounts=[
+            mount("config", CONFIG_FOLDER, is_read_only=True),
+            mount("tmp", "/tmp"),  # noqa: S108 - a path in the pod
+        ],
+        lifecycle={"preStop": {"sleep": {"seconds": SECONDS_TO_LEAVE_THE_SERVICE}}},
+        **build_probes(http_get("/livez", HTTP)),
+    )
+    return build_pod(
+        context,
+        names.EDGE,
+        uid=NGINX_UID,
+        containers=[nginx],
+        volumes=[
+            {"name": "config", "configMap": {"name": context.child(names.EDGE)}},
+            empty_volume("tmp", size_limit="512Mi"),
+        ],
+        config_hash=hash_of(config),
+        topologySpreadConstraints=spread_over_nodes(context, names.EDGE),
+        terminationGracePeriodSeconds=90,
+    )

@@ -1,0 +1,139 @@
+"""Network policies: nothing may talk to anything, except along the lines of one table.
+
+Each component gets the policy that follows from ``FLOWS``; one more policy
+denies the rest. Policies add up, so a cluster's owner can allow more with one
+of their own, for instance an egress of the workers.
+
+Before: ``spec.networkPolicy`` is Enforced.
+After: the cluster's network plugin keeps to them; probes come from the node and always pass.
+"""
+
+from typing import Any
+
+from orchestrator_operator import names
+from orchestrator_operator.kinds import NETWORK_POLICY, Manifest
+from orchestrator_operator.manifests.api import API_PORT
+from orchestrator_operator.manifests.context import Context, build_object
+from orchestrator_operator.manifests.credentials import POSTGRES_PORT, RABBITMQ_PORT, REDIS_PORT
+from orchestrator_operator.manifests.edge import EDGE_PORT
+from orchestrator_operator.spec import NetworkPolicyMode, ServiceType
+
+PORTS = {
+    names.POSTGRES: POSTGRES_PORT,
+    names.REDIS: REDIS_PORT,
+    names.RABBITMQ: RABBITMQ_PORT,
+    names.API: API_PORT,
+    names.EDGE: EDGE_PORT,
+}
+FLOWS = (
+    (names.EDGE, names.API),
+    (names.API, names.POSTGRES),
+    (names.API, names.REDIS),
+    (names.API, names.RABBITMQ),
+    (names.WORKER, names.POSTGRES),
+    (names.WORKER, names.REDIS),
+    (names.WORKER, names.RABBITMQ),
+    (names.MIGRATION, names.POSTGRES),
+)
+"""Who connects to whom."""
+READ_BY_THE_AUTOSCALER = frozenset({names.POSTGRES, names.RABBITMQ})
+COMPONENTS = (
+    names.POSTGRES,
+    names.REDIS,
+    names.RABBITMQ,
+    names.MIGRATION,
+    names.API,
+    names.EDGE,
+    names.WORKER,
+)
+DNS_PORT = 53
+
+
+def build_network_policies(context: Context) -> list[Manifest]:
+    """Return all policies, or none when they are disabled."""
+    if context.spec.network_policy is NetworkPolicyMode.DISABLED:
+        return []
+    return [
+        _build_default(context),
+        *(_build_policy(context, component) for component in COMPONENTS),
+    ]
+
+
+def _build_default(context: Context) -> Manifest:
+    body = {
+        "spec": {
+            "podSelector": {
+                "matchLabels": {
+                    names.NAME_LABEL: names.APPLICATION,
+                    names.INSTANCE_LABEL: context.name,
+                }
+            },
+            "policyTypes": ["Ingress", "Egress"],
+        }
+    }
+    return build_object(context, NETWORK_POLICY, "default-deny", body)
+
+
+def _build_policy(context: Context, component: str) -> Manifest:
+    spec = {
+        "podSelector": {"matchLabels": context.selector(component)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": _ingress(context, component),
+        "egress": _egress(context, component),
+    }
+    return build_object(
+        context,
+        NETWORK_POLICY,
+        component,
+        {"spec": {key: value for key, value in spec.items() if value}},
+    )
+
+
+def _ingress(context: Context, component: str) -> list[dict[str, Any]]:
+    if component not in PORTS:
+        return []
+    ports = _tcp(PORTS[component])
+    if component in _open_to_all(context):
+        return [{"ports": ports}]
+    peers = [_pods(context, source) for source, target in FLOWS if target == component]
+    if component in READ_BY_THE_AUTOSCALER:
+        peers.append(_operator(context))
+    return [{"from": peers, "ports": ports}]
+
+
+def _open_to_all(context: Context) -> set[str]:
+    """Return what clients may reach: the edge, and the API itself where it is published."""
+    is_published = context.spec.api.service.type is not ServiceType.CLUSTER_IP
+    return {names.EDGE, names.API} if is_published else {names.EDGE}
+
+
+def _egress(context: Context, component: str) -> list[dict[str, Any]]:
+    targets = [target for source, target in FLOWS if source == component]
+    if not targets:
+        return []
+    resolve = [
+        {"port": DNS_PORT, "protocol": "UDP"},
+        {"port": DNS_PORT, "protocol": "TCP"},
+    ]
+    # Where a cluster's DNS runs differs: a Deployment, the node itself.
+    return [
+        {"ports": resolve},
+        *({"to": [_pods(context, target)], "ports": _tcp(PORTS[target])} for target in targets),
+    ]
+
+
+def _tcp(port: int) -> list[dict[str, Any]]:
+    return [{"port": port, "protocol": "TCP"}]
+
+
+def _pods(context: Context, component: str) -> dict[str, Any]:
+    return {"podSelector": {"matchLabels": context.selector(component)}}
+
+
+def _operator(context: Context) -> dict[str, Any]:
+    return {
+        "namespaceSelector": {
+            "matchLabels": {"kubernetes.io/metadata.name": context.operator_namespace}
+        },
+        "podSelector": {"matchLabels": {names.NAME_LABEL: names.OPERATOR_APPLICATION}},
+    }

@@ -1,0 +1,143 @@
+"""Postgres: where tasks, accounts and results are kept.
+
+The password belongs to the Secret, not to the volume: before Postgres starts,
+a small container sets the role's password in single-user mode if the Secret says
+something new. So a volume opens with whatever Secret there is: a retained one,
+one restored by hand, or a fresh one after the old was lost.
+
+Before: ``credentials`` applies the Secret.
+After: the migration Job waits until this pod is ready.
+"""
+
+from importlib.resources import files
+from typing import Any
+
+from orchestrator_operator import names
+from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.manifests.context import Context, hash_of
+from orchestrator_operator.manifests.credentials import DATABASE, POSTGRES_PORT, USER
+from orchestrator_operator.manifests.pods import (
+    STORE_UID,
+    build_container,
+    build_pod,
+    build_probes,
+    empty_volume,
+    mount,
+    tcp_connect,
+)
+from orchestrator_operator.manifests.stores import (
+    CREDENTIALS_ROOT,
+    CREDENTIALS_VOLUME,
+    DATA_VOLUME,
+    build_headless_service,
+    build_stateful_set,
+    credentials_volume,
+)
+from orchestrator_operator.quantities import to_number
+from orchestrator_operator.spec import Resources
+
+DATA_FOLDER = "/var/lib/postgresql/data"
+PGDATA = f"{DATA_FOLDER}/pgdata"
+"""One below the volume's root, which may hold ``lost+found``."""
+PASSWORD_FILE = f"{CREDENTIALS_ROOT}/{names.POSTGRES}/password"
+
+MAX_CONNECTIONS = 200
+"""An idle connection costs about 2 MB; the autoscaler stops before workers use these up."""
+SMALLEST_SHARED_BUFFERS_MIB = 64
+MIB = 2**20
+
+SET_ROLE = files("orchestrator_operator.manifests").joinpath("set_password.sh").read_text("utf-8")
+
+
+def build_postgres(context: Context) -> list[Manifest]:
+    """Return the Service and the StatefulSet."""
+    storage = context.spec.postgres.managed.storage
+    return [
+        build_headless_service(context, names.POSTGRES, POSTGRES_PORT),
+        build_stateful_set(context, names.POSTGRES, _build_pod(context), storage),
+    ]
+
+
+def _build_pod(context: Context) -> dict[str, Any]:
+    return build_pod(
+        context,
+        names.POSTGRES,
+        uid=STORE_UID,
+        initContainers=[_build_password_setter(context)],
+        containers=[_build_server(context)],
+        volumes=[
+            credentials_volume(context, (names.POSTGRES, "password")),
+            empty_volume("run", size_limit="16Mi"),
+            empty_volume("tmp", size_limit="64Mi"),
+        ],
+        config_hash=hash_of(context.credentials.postgres_password),
+        # A checkpoint on a slow disk takes its time; a kill would cost a recovery.
+        terminationGracePeriodSeconds=120,
+    )
+
+
+def _build_password_setter(context: Context) -> dict[str, Any]:
+    return build_container(
+        "set-password",
+        context.images.postgres,
+        command=["sh", "-c", SET_ROLE],
+        env=_environment(),
+        resources=context.spec.postgres.managed.resources.to_manifest(),
+        volumeMounts=_mounts(),
+    )
+
+
+def _build_server(context: Context) -> dict[str, Any]:
+    return build_container(
+        names.POSTGRES,
+        context.images.postgres,
+        args=["postgres", *_settings(context.spec.postgres.managed.resources)],
+        env=_environment(),
+        ports=[{"name": names.POSTGRES, "containerPort": POSTGRES_PORT, "protocol": "TCP"}],
+        resources=context.spec.postgres.managed.resources.to_manifest(),
+        volumeMounts=_mounts(),
+        # The port is open during a recovery too, which must not be interrupted; whether it
+        # takes queries, pg_isready knows. Over TCP: the image's first start listens elsewhere.
+        **build_probes(
+            {"exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", USER]}},
+            alive=tcp_connect(names.POSTGRES),
+        ),
+    )
+
+
+def _environment() -> list[dict[str, Any]]:
+    return [
+        {"name": "POSTGRES_USER", "value": USER},
+        {"name": "POSTGRES_DB", "value": DATABASE},
+        {"name": "POSTGRES_PASSWORD_FILE", "value": PASSWORD_FILE},
+        {"name": "POSTGRES_INITDB_ARGS", "value": "--data-checksums"},
+        {"name": "PGDATA", "value": PGDATA},
+        {"name": "DATA_FOLDER", "value": DATA_FOLDER},
+    ]
+
+
+def _mounts() -> list[dict[str, Any]]:
+    return [
+        mount(DATA_VOLUME, DATA_FOLDER),
+        mount(CREDENTIALS_VOLUME, CREDENTIALS_ROOT, is_read_only=True),
+        mount("run", "/var/run/postgresql"),
+        mount("tmp", "/tmp"),  # noqa: S108 - a path in the pod
+    ]
+
+
+def _settings(resources: Resources) -> list[str]:
+    values = {
+        "max_connections": str(MAX_CONNECTIONS),
+        "shared_buffers": f"{shared_buffers_mib(resources)}MB",
+        # Compressed full-page images halve the log of an update-heavy table.
+        "wal_compression": "on",
+    }
+    return [part for name, value in values.items() for part in ("-c", f"{name}={value}")]
+
+
+def shared_buffers_mib(resources: Resources) -> int:
+    """Return a quarter of the memory limit, as Postgres's manual advises; 128 without a limit."""
+    limit = resources.limits.memory if resources.limits else None
+    if limit is None:
+        return 128
+    return max(SMALLEST_SHARED_BUFFERS_MIB, int(to_number(limit) / 4 / MIB))

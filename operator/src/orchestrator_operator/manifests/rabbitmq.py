@@ -1,0 +1,117 @@
+"""RabbitMQ: tells workers that a task is due. Losing its volume loses no task.
+
+Its user comes from definitions that it imports at every start, so the Secret
+rules the password whatever the volume holds.
+
+Before: ``credentials`` applies the Secret with the definitions.
+After: the API publishes, workers consume, the autoscaler asks for the queue's depth.
+"""
+
+from typing import Any
+
+from orchestrator_operator import names
+from orchestrator_operator.kinds import CONFIG_MAP, Manifest
+from orchestrator_operator.manifests.context import Context, build_object, hash_of
+from orchestrator_operator.manifests.credentials import RABBITMQ_PORT
+from orchestrator_operator.manifests.pods import (
+    STORE_UID,
+    build_container,
+    build_pod,
+    build_probes,
+    empty_volume,
+    mount,
+    tcp_connect,
+    to_environment,
+)
+from orchestrator_operator.manifests.stores import (
+    CREDENTIALS_ROOT,
+    CREDENTIALS_VOLUME,
+    DATA_VOLUME,
+    build_headless_service,
+    build_stateful_set,
+    credentials_volume,
+)
+from orchestrator_operator.quantities import to_number
+
+CONFIG_FILE = "90-orchestrator.conf"
+PLUGINS_FILE = "enabled_plugins"
+DEFINITIONS = "definitions.json"
+PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
+NODE_NAME = "rabbit@localhost"
+"""A node alone needs no name that others can resolve, and this one never changes."""
+WRITE_AHEAD_LOG_BYTES = 64 * 2**20
+"""The default of 512 MiB is for brokers with gigabytes of memory; messages here are tiny."""
+
+
+def build_rabbitmq(context: Context) -> list[Manifest]:
+    """Return the ConfigMap, the Service and the StatefulSet."""
+    config = {CONFIG_FILE: _render_config(context), PLUGINS_FILE: PLUGINS}
+    storage = context.spec.rabbitmq.managed.storage
+    return [
+        build_object(context, CONFIG_MAP, names.RABBITMQ, {"data": config}),
+        build_headless_service(context, names.RABBITMQ, RABBITMQ_PORT),
+        build_stateful_set(context, names.RABBITMQ, _build_pod(context, config), storage),
+    ]
+
+
+def _render_config(context: Context) -> str:
+    limits = context.spec.rabbitmq.managed.resources.limits
+    lines = [
+        f"listeners.tcp.default = {RABBITMQ_PORT}",
+        f"load_definitions = {CREDENTIALS_ROOT}/{names.RABBITMQ}/{DEFINITIONS}",
+        f"raft.wal_max_size_bytes = {WRITE_AHEAD_LOG_BYTES}",
+        "log.console = true",
+        "log.file = false",
+        "log.console.level = warning",
+    ]
+    if limits is not None and limits.memory is not None:
+        # What the kernel reports is the node's memory, not the pod's.
+        lines.append(f"total_memory_available_override_value = {int(to_number(limits.memory))}")
+    return "\n".join([*lines, ""])
+
+
+def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
+    server = build_container(
+        names.RABBITMQ,
+        context.images.rabbitmq,
+        env=to_environment(
+            {
+                "RABBITMQ_NODENAME": NODE_NAME,
+                # Idle schedulers sleep instead of spinning; on few cores all else starts sooner.
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+                # Erlang's own ports stay inside the pod.
+                "ERL_EPMD_ADDRESS": "127.0.0.1",
+            }
+        ),
+        ports=[
+            {"name": names.RABBITMQ, "containerPort": RABBITMQ_PORT, "protocol": "TCP"},
+            {"name": "management", "containerPort": 15672, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": 15692, "protocol": "TCP"},
+        ],
+        resources=context.spec.rabbitmq.managed.resources.to_manifest(),
+        volumeMounts=[
+            mount(DATA_VOLUME, "/var/lib/rabbitmq"),
+            mount("config", f"/etc/rabbitmq/conf.d/{CONFIG_FILE}", file=CONFIG_FILE),
+            mount("config", f"/etc/rabbitmq/{PLUGINS_FILE}", file=PLUGINS_FILE),
+            mount(CREDENTIALS_VOLUME, CREDENTIALS_ROOT, is_read_only=True),
+            mount("log", "/var/log/rabbitmq"),
+            mount("tmp", "/tmp"),  # noqa: S108 - a path in the pod
+        ],
+        # The last thing a starting broker does is to open this port; RabbitMQ's own check
+        # starts an Erlang machine each time, a second of a core.
+        **build_probes(tcp_connect(names.RABBITMQ)),
+    )
+    return build_pod(
+        context,
+        names.RABBITMQ,
+        uid=STORE_UID,
+        containers=[server],
+        volumes=[
+            {"name": "config", "configMap": {"name": context.child(names.RABBITMQ)}},
+            credentials_volume(context, (names.RABBITMQ, DEFINITIONS)),
+            empty_volume("log", size_limit="64Mi"),
+            empty_volume("tmp", size_limit="64Mi"),
+        ],
+        config_hash=hash_of(config, context.credentials.rabbitmq_password),
+        terminationGracePeriodSeconds=60,
+    )

@@ -1,0 +1,161 @@
+"""How far a workload is, read from its own status: pure functions over what was observed.
+
+Before: ``observing`` lists StatefulSets, Deployments, Jobs and Pods.
+After: ``reconciling`` opens gates by it; ``status`` turns it into conditions.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator_operator import names
+from orchestrator_operator.kinds import Manifest
+
+LONGEST_TROUBLE = 300
+WAITING_REASONS_OF_TROUBLE = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How many of a workload's pods are ready, and whether it is where it should be."""
+
+    ready: int
+    desired: int
+    is_settled: bool
+    """Every pod is of the present template and ready, and none is left of an older one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that keeps a pod from running and will not go away by itself soon."""
+
+    component: str
+    reason: str
+    message: str
+
+
+def progress_of(workload: Manifest | None) -> Progress | None:
+    """Return the progress of a Deployment or StatefulSet; None when there is none."""
+    if workload is None:
+        return None
+    status = workload.get("status") or {}
+    wanted = workload["spec"].get("replicas", 1)
+    ready = status.get("readyReplicas", 0)
+    is_current = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0)
+    is_updated = status.get("updatedReplicas", 0) == wanted == status.get("replicas", 0)
+    return Progress(
+        ready=ready, desired=wanted, is_settled=is_current and is_updated and ready == wanted
+    )
+
+
+def is_serving(workload: Manifest | None) -> bool:
+    """Return whether at least one pod is ready."""
+    progress = progress_of(workload)
+    return progress is not None and progress.ready > 0
+
+
+def condition_of(manifest: Manifest, type_: str) -> dict[str, Any] | None:
+    """Return a condition of an object's status when it is true."""
+    for condition in (manifest.get("status") or {}).get("conditions") or ():
+        if condition["type"] == type_ and condition["status"] == "True":
+            return dict(condition)
+    return None
+
+
+def is_complete(job: Manifest | None) -> bool:
+    """Return whether a Job has succeeded."""
+    return job is not None and condition_of(job, "Complete") is not None
+
+
+def failure_of(job: Manifest | None) -> dict[str, Any] | None:
+    """Return the condition that says that a Job has failed for good."""
+    return None if job is None else condition_of(job, "Failed")
+
+
+def component_of(manifest: Manifest) -> str:
+    """Return the component that an object belongs to."""
+    return (manifest["metadata"].get("labels") or {}).get(names.COMPONENT_LABEL, "")
+
+
+def find_troubles(pods: Iterable[Manifest], workloads: Iterable[Manifest]) -> list[Trouble]:
+    """Return what is wrong, once per component and reason: one broken image breaks every pod."""
+    found: dict[tuple[str, str], Trouble] = {}
+    for trouble in (*map(_trouble_of_pod, pods), *map(_trouble_of_workload, workloads)):
+        if trouble is not None:
+            found.setdefault((trouble.component, trouble.reason), trouble)
+    return list(found.values())
+
+
+def _trouble_of_pod(pod: Manifest) -> Trouble | None:
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp") or status.get("phase") in {"Succeeded", "Failed"}:
+        return None
+    for container in (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in WAITING_REASONS_OF_TROUBLE:
+            said = _last_words(container) or waiting.get("message", "")
+            return _trouble(pod, waiting["reason"], f"container {container['name']}: {said}")
+    for condition in status.get("conditions") or ():
+        if condition.get("reason") == "Unschedulable" and condition["status"] == "False":
+            return _trouble(pod, "Unschedulable", condition.get("message", ""))
+    return None
+
+
+def _trouble_of_workload(workload: Manifest) -> Trouble | None:
+    failed = condition_of(workload, "ReplicaFailure")
+    if failed is None:
+        return None
+    return Trouble(
+        component=component_of(workload),
+        reason=failed.get("reason", "ReplicaFailure"),
+        message=_shortened(failed.get("message", "")),
+    )
+
+
+def _trouble(pod: Manifest, reason: str, message: str) -> Trouble:
+    told = f"pod {pod['metadata']['name']}: {message}"
+    return Trouble(component=component_of(pod), reason=reason, message=_shortened(told))
+
+
+def _last_words(container: dict[str, Any]) -> str:
+    """Return how a container ended that is waiting to be started again."""
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    if not ended:
+        return ""
+    said = (ended.get("message") or "").strip().splitlines()
+    return f"exit code {ended.get('exitCode')} ({ended.get('reason')}): {said[-1] if said else ''}"
+
+
+def last_words_of(pods: Iterable[Manifest], component: str) -> str:
+    """Return the last line that a failed pod of a component wrote; empty when there is none."""
+    for pod in pods:
+        status = pod.get("status") or {}
+        if component_of(pod) != component:
+            continue
+        for container in (
+            *(status.get("initContainerStatuses") or ()),
+            *(status.get("containerStatuses") or ()),
+        ):
+            ended = (container.get("state") or {}).get("terminated") or {}
+            said = (ended.get("message") or "").strip().splitlines()
+            if ended.get("exitCode") and said:
+                return _shortened(said[-1])
+    return ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TROUBLE else text[: LONGEST_TROUBLE - 1] + "…"
