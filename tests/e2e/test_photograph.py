@@ -48,7 +48,8 @@ def test_a_photograph_comes_back_resized(api: Api) -> None:
 
 def block_means(image: Image.Image) -> npt.NDArray[np.float64]:
     pixels = np.asarray(image, dtype=np.float64)
-    return np.mean(pixels.reshape(10, 20, 10, 20, 3), axis=(1, 3))
+    means: npt.NDArray[np.float64] = np.mean(pixels.reshape(10, 20, 10, 20, 3), axis=(1, 3))
+    return means
 
 
 def test_the_result_of_another_user_cannot_be_read(api: Api, new_user: Callable[[], Api]) -> None:
