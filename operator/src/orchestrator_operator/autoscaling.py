@@ -39,6 +39,7 @@ from orchestrator_operator.load_memory import (
     remember_scale_in,
     remember_wish,
 )
+from orchestrator_operator.spec import ScalingMode
 
 __all__ = [
     "Decision",
@@ -67,14 +68,6 @@ IDLE_READINGS: Final = 3
 """Readings in a row that must show no work, so that one odd answer never empties a pool."""
 ROUNDING: Final = 1e-9
 """Float noise must not buy a worker."""
-
-
-class ScalingMode(StrEnum):
-    """Who says how many workers run."""
-
-    AUTOMATIC = "Automatic"
-    FIXED = "Fixed"
-    EXTERNAL = "External"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +308,7 @@ def _explain(
 ) -> str:
     """Put the ground of a decision into one sentence for a person."""
     load = reading.load
-    rate = f"{terms.rate_per_second:.1f}/s × {terms.service_seconds:.1f} s"  # noqa: RUF001 - for people
+    rate = f"{terms.rate_per_second:.1f}/s × {terms.service_seconds:.1f} s"
     if replicas >= reading.current_replicas:
         return f"{load.ready_tasks} ready, {rate}, target {terms.deadline_seconds:g} s"
     if _is_idle(state, target):

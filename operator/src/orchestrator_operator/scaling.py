@@ -68,6 +68,8 @@ MISSED_READINGS: Final = 3
 """A reading or two may get lost in a restart of Postgres; from the third on, status says so."""
 
 NO_WORKERS: Final = Finding("NoWorkers", "there is no worker Deployment yet", is_true=False)
+QUEUED_SECONDS: Final = 10.0
+"""Each new number is a write of status, which every watcher of the resource receives."""
 FIXED_WHY: Final = "spec.worker.replicas"
 _NOT_OURS: Final = {
     ScalingMode.FIXED: Finding(
@@ -159,6 +161,8 @@ class ScalingState:
     """Condition ScalingLimited: whether the pool is smaller than the load asks for."""
     is_faulty: bool
     """Whether scaling is not active although it should be."""
+    queued_tasks: int | None
+    """Tasks that wait for a worker, in two significant digits, at most ten seconds old."""
     desired_replicas: int | None
     """What is wanted now; in mode External what the law would want. None when unknown."""
     law_replicas: int | None
@@ -192,10 +196,12 @@ class Scaler:
         self._missed_readings = MISSED_READINGS - 1
         """At the start the first miss counts: nothing has been read at all."""
         self._last_change = ""
+        self._queued_at_seconds = float("-inf")
         self.state = ScalingState(
             active=Finding("Starting", "no reading yet", is_true=False),
             limited=WITHIN_BOUNDS,
             is_faulty=False,
+            queued_tasks=None,
             desired_replicas=None,
             law_replicas=None,
             reason="",
@@ -250,6 +256,7 @@ class Scaler:
         sight = await self._read()
         decision = self._decide(workers, sight)
         self.state = self._state_after(decision)
+        self._show_queued(sight)
         match self._target.mode:
             case ScalingMode.AUTOMATIC:
                 ranked = sight.rank_idle(workers)
@@ -337,6 +344,13 @@ class Scaler:
             last_decision=decision,
         )
 
+    def _show_queued(self, sight: "_Sight") -> None:
+        """Refresh the number of waiting tasks now and then: status is no metric."""
+        now_seconds = self._clock.now_seconds()
+        if sight.load and now_seconds - self._queued_at_seconds >= QUEUED_SECONDS:
+            self._queued_at_seconds = now_seconds
+            self.state = replace(self.state, queued_tasks=to_rounded(sight.load.ready_tasks))
+
     async def _tell_findings(self, before: ScalingState) -> None:
         """Emit an event when scaling stops, resumes or meets a limit."""
         now = self.state
@@ -348,6 +362,11 @@ class Scaler:
             await self._actuator.emit_event(
                 now.limited.reason, now.limited.message, is_warning=True
             )
+
+
+def to_rounded(count: int) -> int:
+    """Keep two significant digits, so that a number in status rests while it hardly moves."""
+    return round(count, 2 - len(str(count)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

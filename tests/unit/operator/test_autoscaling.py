@@ -107,7 +107,7 @@ def test_a_decision_out_says_why_in_one_sentence() -> None:
     _, decision = decide(state, a_reading(2, a_load(41, arrivals_total=41), current=3), a_target())
 
     assert decision.direction is Direction.OUT
-    assert decision.why == "41 ready, 3.7/s × 5.0 s, target 10 s"  # noqa: RUF001 - for people
+    assert decision.why == "41 ready, 3.7/s × 5.0 s, target 10 s"
 
 
 def test_arrivals_alone_bring_workers_before_anything_waits_long() -> None:

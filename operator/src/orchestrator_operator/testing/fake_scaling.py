@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from orchestrator_core.load import Load, WorkerPresence
+from orchestrator_operator.scaling import Scaler, ScalingTarget
 from orchestrator_operator.worker_pods import ObservedWorkers, WorkerPod
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -148,3 +149,58 @@ class FakeWorkers:
             else pod
             for pod in self.pods
         ]
+
+
+def a_load(ready: int = 0, in_flight: int = 0, arrivals: int = 0) -> Load:
+    """Return a load with nothing finished yet."""
+    return Load(
+        ready_tasks=ready,
+        in_flight_tasks=in_flight,
+        oldest_ready_age_seconds=0.0,
+        arrivals_total=arrivals,
+        completions_total=0,
+        busy_seconds_total=0.0,
+    )
+
+
+class ScalingScene:
+    """A scaler with everything around it in memory."""
+
+    def __init__(
+        self,
+        *,
+        replicas: int = 0,
+        load: Load | None = None,
+        until_seconds: float = float("inf"),
+        **target: Any,  # noqa: ANN401 - the fields of ScalingTarget
+    ) -> None:
+        self.clock = FakeClock(until_seconds=until_seconds)
+        self.source = FakeLoadSource(load=load or a_load(), clock=self.clock)
+        self.workers = FakeWorkers(clock=self.clock, replicas=replicas)
+        self.target = replace(ScalingTarget(), **target)
+        self.scaler = Scaler(
+            target=self.target, source=self.source, actuator=self.workers, clock=self.clock
+        )
+        self.all_report(busy=0)
+
+    def all_report(self, *, busy: int) -> None:
+        """Let every pod of now say that it has this many busy slots."""
+        self.source.busy_slots = {pod.name: busy for pod in self.workers.pods}
+
+    async def step(self, *, times: int = 1) -> None:
+        """Step and let the pause pass."""
+        for _ in range(times):
+            await self.scaler.step()
+            self.clock.seconds += self.scaler.pause_seconds
+
+    async def run(self) -> None:
+        """Run the loop until the time is up."""
+        running = asyncio.create_task(self.scaler.run())
+        await self.clock.finished.wait()
+        running.cancel()
+        await asyncio.wait([running])
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return the reasons of the events so far."""
+        return [reason for reason, _ in self.workers.events]
