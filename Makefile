@@ -73,10 +73,6 @@ contract: setup cluster ## What two parts promise each other, and what the opera
 e2e: setup cluster ## The platform on a real cluster
 	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
 
-.PHONY: bench
-bench: setup ## Measure against a textbook implementation in the same run
-	$(PYTEST) tests/bench
-
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate

@@ -139,7 +139,7 @@ class Tunnel(httpx.BaseTransport):
         deadline = time.monotonic() + self._patience_seconds
         while True:
             try:
-                self._open()
+                self.open()
                 request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
                 return self._inner.handle_request(request)
             except (httpx.ConnectError, KubectlError):
@@ -157,9 +157,10 @@ class Tunnel(httpx.BaseTransport):
         self._inner.close()
         self._inner = httpx.HTTPTransport()
 
-    def _open(self) -> None:
+    def open(self) -> str:
+        """Open the tunnel if it is not open; return its address."""
         if self._process is not None and self._process.poll() is None:
-            return
+            return f"http://127.0.0.1:{self._port}"
         self.close()
         self._process = subprocess.Popen(
             ["kubectl", "-n", self._namespace, "port-forward", f"service/{self._service}", ":80"],
@@ -173,6 +174,7 @@ class Tunnel(httpx.BaseTransport):
         if found is None:
             raise KubectlError(f"port-forward to {self._service}: {line.strip()}")
         self._port = int(found.group(1))
+        return f"http://127.0.0.1:{self._port}"
 
 
 class Api:
