@@ -76,6 +76,7 @@ class ScalingTarget:
 
     mode: ScalingMode = ScalingMode.AUTOMATIC
     fixed_replicas: int = 1
+    """``spec.worker.replicas``, the number in the modes Fixed and External."""
     min_replicas: int = 0
     max_replicas: int = 10
     slots_per_pod: int = 4

@@ -6,6 +6,10 @@ acts. It alone writes ``spec.replicas`` of the worker Deployment, so it also put
 back what somebody else wrote there. Nothing that fails ends it: without a
 believable load the number is held, and the reason stands in ``state``.
 
+In the modes Fixed and External the number is ``spec.worker.replicas``, written by
+a person or through ``/scale`` by an HPA or KEDA. The law runs dry then: what it
+would have done is in ``state`` all the same.
+
 A worker that is about to go is idle when it is chosen, but may claim a task in
 the second until its SIGTERM; it then drains and hands back what it cannot finish,
 which spends no attempt.
@@ -70,13 +74,12 @@ MISSED_READINGS: Final = 3
 NO_WORKERS: Final = Finding("NoWorkers", "there is no worker Deployment yet", is_true=False)
 QUEUED_SECONDS: Final = 10.0
 """Each new number is a write of status, which every watcher of the resource receives."""
-FIXED_WHY: Final = "spec.worker.replicas"
 _NOT_OURS: Final = {
     ScalingMode.FIXED: Finding(
         "Fixed", "spec.worker.replicas says how many workers run", is_true=False
     ),
     ScalingMode.EXTERNAL: Finding(
-        "External", "another autoscaler writes the replicas", is_true=False
+        "External", "another autoscaler writes spec.worker.replicas", is_true=False
     ),
 }
 
@@ -164,7 +167,7 @@ class ScalingState:
     queued_tasks: int | None
     """Tasks that wait for a worker, in two significant digits, at most ten seconds old."""
     desired_replicas: int | None
-    """What is wanted now; in mode External what the law would want. None when unknown."""
+    """What is wanted now; None when unknown."""
     law_replicas: int | None
     """What the law would have, in every mode; moves fast, so it is for metrics."""
     reason: str
@@ -257,15 +260,11 @@ class Scaler:
         decision = self._decide(workers, sight)
         self.state = self._state_after(decision)
         self._show_queued(sight)
-        match self._target.mode:
-            case ScalingMode.AUTOMATIC:
-                ranked = sight.rank_idle(workers)
-                await self._move(workers, decision.replicas, ranked, decision.why)
-            case ScalingMode.FIXED:
-                ranked = pick_any(workers, sight.occupancy)
-                await self._move(workers, self._target.fixed_replicas, ranked, FIXED_WHY)
-            case ScalingMode.EXTERNAL:
-                self._held_replicas = workers.replicas
+        if self._target.mode is ScalingMode.AUTOMATIC:
+            await self._move(workers, decision.replicas, sight.rank_idle(workers), decision.why)
+        else:
+            ranked = pick_any(workers, sight.occupancy)
+            await self._move(workers, self._target.fixed_replicas, ranked, "spec.worker.replicas")
 
     async def _read(self) -> "_Sight":
         try:
@@ -328,17 +327,12 @@ class Scaler:
         rules = self._target.mode is ScalingMode.AUTOMATIC
         active = decision.active if rules else _NOT_OURS[self._target.mode]
         is_faulty = rules and not active.is_true
-        wishes = {
-            ScalingMode.AUTOMATIC: decision.replicas,
-            ScalingMode.FIXED: self._target.fixed_replicas,
-            ScalingMode.EXTERNAL: decision.desired_replicas,
-        }
         return replace(
             self.state,
             active=active,
             limited=decision.limited if rules else WITHIN_BOUNDS,
             is_faulty=is_faulty,
-            desired_replicas=wishes[self._target.mode],
+            desired_replicas=decision.replicas if rules else self._target.fixed_replicas,
             law_replicas=decision.desired_replicas if decision.terms else None,
             reason=f"held: {decision.why}" if is_faulty else self._last_change,
             last_decision=decision,

@@ -41,24 +41,29 @@ async def test_fixed_takes_the_least_busy_when_all_are_busy() -> None:
     assert sorted(scene.workers.removed) == ["worker-1", "worker-3"]
 
 
-async def test_external_writes_nothing_and_tells_what_the_law_would_have() -> None:
-    scene = ScalingScene(replicas=1, load=a_load(ready=400), mode=ScalingMode.EXTERNAL)
-
-    await scene.step(times=20)
-
-    assert scene.workers.written == []
-    assert scene.workers.events == []
-    assert scene.scaler.state.desired_replicas == 10
-
-
-async def test_a_number_taken_over_from_external_is_not_restored() -> None:
-    scene = ScalingScene(replicas=1, load=a_load(in_flight=9), mode=ScalingMode.EXTERNAL)
+async def test_external_follows_what_came_through_scale() -> None:
+    scene = ScalingScene(
+        replicas=1, load=a_load(ready=400), mode=ScalingMode.EXTERNAL, fixed_replicas=1
+    )
     await scene.step()
-    scene.workers.replicas = 5
-    scene.workers.converge()
+    scene.scaler.retarget(replace(scene.target, fixed_replicas=5))
+
+    await scene.step()
+
+    state = scene.scaler.state
+    assert scene.workers.written == [(2.0, 5)]
+    assert scene.workers.events == [("ScaledOut", "1→5: spec.worker.replicas")]
+    assert (state.desired_replicas, state.law_replicas) == (5, 10)
+    assert (state.active.reason, state.is_faulty) == ("External", False)
+
+
+async def test_the_law_takes_over_from_the_number_that_it_finds() -> None:
+    scene = ScalingScene(
+        replicas=5, load=a_load(in_flight=9), mode=ScalingMode.EXTERNAL, fixed_replicas=5
+    )
     await scene.step()
     scene.scaler.retarget(replace(scene.target, mode=ScalingMode.AUTOMATIC))
 
     await scene.step()
 
-    assert scene.workers.replicas == 5
+    assert scene.workers.written == []
