@@ -1,0 +1,128 @@
+"""Workers come when there is work, from zero, and go when there is none, by themselves."""
+
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from platform_under_test import Api, Platform, wait_until
+
+TASKS = 300
+IDLE_SECONDS = 10
+OUT_SECONDS = 10.0
+"""Promised from the first task to more than one worker."""
+IN_SECONDS = 120.0
+"""Idle time, a look every two seconds, and pods that have nothing to drain."""
+
+
+class WorkerLog:
+    """Watches how many workers are wanted and ready, and when, beside the test."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.seen: list[tuple[float, int, int]] = []
+        """Monotonic seconds, wanted, ready; one entry per change."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join(timeout=70)
+
+    def first_seconds(self, *, wanted: int, since: float) -> float:
+        """Return how long after ``since`` so many workers were first wanted."""
+        return next((at - since for at, many, _ in self.seen if many >= wanted), float("inf"))
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(0.2):
+            deployment = self._platform.get("deployment", f"{self._platform.name}-worker")
+            now = time.monotonic()
+            wanted = deployment["spec"]["replicas"]
+            ready = deployment.get("status", {}).get("readyReplicas", 0)
+            if not self.seen or self.seen[-1][1:] != (wanted, ready):
+                self.seen.append((now, wanted, ready))
+
+
+@pytest.fixture
+def sleeping(platform: Platform) -> Iterator[Platform]:
+    """The platform with no worker at all, and quick to get there again."""
+    before = platform.resource()["spec"]["worker"]["scaling"]
+    _scale_by(platform, {"mode": "Automatic", "min": 0, "idleAfter": f"{IDLE_SECONDS}s"})
+    _await_no_worker(platform)
+    yield platform
+    _scale_by(platform, before)
+
+
+def test_many_tasks_wake_many_workers_and_all_end(sleeping: Platform, api: Api) -> None:
+    with WorkerLog(sleeping) as log:
+        started = time.monotonic()
+        ids = [api.submit("demo_sleep", seconds=1) for _ in range(TASKS)]
+        api.await_all_completed(ids, seconds=180)
+        _await_no_worker(sleeping)
+
+    assert log.first_seconds(wanted=1, since=started) <= OUT_SECONDS, log.seen
+    assert log.first_seconds(wanted=2, since=started) <= OUT_SECONDS, log.seen
+    most = sleeping.resource()["spec"]["worker"]["scaling"]["max"]
+    assert 1 < max(wanted for _, wanted, _ in log.seen) <= most
+    # Scale-in took nobody at work: no task had to begin again.
+    assert {api.task(task_id)["attempts"] for task_id in ids} == {1}
+
+
+def test_one_task_wakes_one_worker_and_says_why(sleeping: Platform, api: Api) -> None:
+    task_id = api.submit("demo_sleep", seconds=0.1)
+
+    task = api.await_final(task_id, seconds=OUT_SECONDS + 20)
+
+    assert task["status"] == "COMPLETED"
+    assert "0→1: 1 ready" in _messages(sleeping, "ScaledOut")
+    assert sleeping.condition("ScalingActive")["status"] == "True"
+
+
+def test_workers_that_somebody_else_scaled_are_put_back(sleeping: Platform) -> None:
+    sleeping.kubectl("scale", "deployment", f"{sleeping.name}-worker", "--replicas=2")
+
+    wait_until(
+        lambda: sleeping.worker_replicas() == 0, seconds=10, what="the number to be restored"
+    )
+
+    assert "2→0: somebody else" in wait_until(
+        lambda: _messages(sleeping, "ReplicasRestored"), seconds=10, what="an event"
+    )
+
+
+def test_scale_sets_the_workers_in_mode_fixed(sleeping: Platform) -> None:
+    _scale_by(sleeping, {"mode": "Fixed"})
+
+    sleeping.kubectl("scale", "orchestrator", sleeping.name, "--replicas=2")
+
+    wait_until(lambda: sleeping.worker_replicas() == 2, seconds=10, what="two workers")
+
+
+def _scale_by(platform: Platform, scaling: dict[str, object]) -> None:
+    platform.merge("orchestrator", platform.name, {"spec": {"worker": {"scaling": scaling}}})
+
+
+def _await_no_worker(platform: Platform) -> None:
+    def is_empty() -> bool:
+        return platform.worker_replicas() == 0 and platform.list("pods", component="worker") == []
+
+    wait_until(is_empty, seconds=IN_SECONDS, what="the last worker to go")
+
+
+def _messages(platform: Platform, reason: str) -> str:
+    """Return the messages of the resource's events of a reason, one a line."""
+    selector = f"reason={reason},involvedObject.kind=Orchestrator"
+    events = platform.get("events", "--field-selector", selector)["items"]
+    return "\n".join(event["message"] for event in events)
