@@ -327,10 +327,12 @@ class Scaler:
         rules = self._target.mode is ScalingMode.AUTOMATIC
         active = decision.active if rules else _NOT_OURS[self._target.mode]
         is_faulty = rules and not active.is_true
+        # A load that is not known says nothing new about its limits.
+        limited = decision.limited if decision.terms else self.state.limited
         return replace(
             self.state,
             active=active,
-            limited=decision.limited if rules else WITHIN_BOUNDS,
+            limited=limited if rules else WITHIN_BOUNDS,
             is_faulty=is_faulty,
             desired_replicas=decision.replicas if rules else self._target.fixed_replicas,
             law_replicas=decision.desired_replicas if decision.terms else None,

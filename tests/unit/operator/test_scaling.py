@@ -170,6 +170,18 @@ async def test_scaling_resumes_when_the_load_is_back() -> None:
     assert scene.reasons == ["LoadUnavailable!", "ScaledOut", "ScalingResumed", "TooManyReplicas!"]
 
 
+async def test_a_limit_outlives_a_missed_reading() -> None:
+    scene = ScalingScene(load=a_load(ready=400))
+    await scene.step()
+    scene.source.error = AWAY
+    await scene.step()
+    scene.source.error = None
+
+    await scene.step()
+
+    assert scene.reasons == ["ScaledOut", "TooManyReplicas!"]
+
+
 async def test_a_cluster_that_fails_never_ends_the_loop() -> None:
     scene = ScalingScene(until_seconds=20)
     scene.workers.error = OSError("no route")
