@@ -1,0 +1,21 @@
+"""Entry: ``python3 hack/cluster …`` from anywhere, or ``python3 -m hack.cluster …``.
+
+Started by its folder, Python puts that folder first on the path, where ``kind.py`` or
+``packages.py`` would stand in for modules of those names; the repository's root belongs there.
+
+Before: a developer, make, or continuous integration.
+After: ``cli.main``.
+"""
+
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 - the reader may well run an older one
+    sys.exit("error: Python 3.11 or later is needed\n  what to do: run this with python3.11")
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from hack.cluster.cli import main  # noqa: E402 - the path had to be set first
+
+if __name__ == "__main__":
+    sys.exit(main())
