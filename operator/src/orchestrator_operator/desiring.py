@@ -23,7 +23,7 @@ from orchestrator_operator.manifests.network import build_network_policies
 from orchestrator_operator.manifests.postgres import build_postgres
 from orchestrator_operator.manifests.rabbitmq import build_rabbitmq
 from orchestrator_operator.manifests.redis import build_redis
-from orchestrator_operator.manifests.worker import build_worker
+from orchestrator_operator.manifests.worker import build_new_worker, build_worker
 
 ObjectKey = tuple[str, str]
 """Kind and name; all children are in the resource's namespace."""
@@ -48,6 +48,8 @@ class Step:
     manifest: Manifest
     waits_for: str = ""
     """What it waits for, as the end of a sentence; empty when it can be applied."""
+    birth: Manifest | None = None
+    """What to apply instead while there is no such object; None for the manifest itself."""
 
     @property
     def key(self) -> ObjectKey:
@@ -94,7 +96,12 @@ def desired(context: Context, gates: Gates) -> Plan:
             *_steps(names.API, [build_api_service(context)]),
             *_steps(names.API, [build_api(context)], for_migration),
             *_steps(names.EDGE, build_edge(context), for_address),
-            *_steps(names.WORKER, [build_worker(context)], for_migration),
+            Step(
+                component=names.WORKER,
+                manifest=build_worker(context),
+                waits_for=for_migration,
+                birth=build_new_worker(context),
+            ),
             *_steps("disruption", build_disruption_budgets(context)),
         )
     )

@@ -6,12 +6,16 @@ After: ``reconciling`` opens gates by it; ``status`` turns it into conditions.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.conditions import from_timestamp
 from orchestrator_operator.kinds import Manifest
 
 LONGEST_TROUBLE = 300
+PATIENCE_SECONDS = 10
+"""A new volume is bound a second or two after its pod was first found to have no place."""
 WAITING_REASONS_OF_TROUBLE = frozenset(
     {
         "CrashLoopBackOff",
@@ -85,19 +89,23 @@ def failure_of(job: Manifest | None) -> dict[str, Any] | None:
 
 def component_of(manifest: Manifest) -> str:
     """Return the component that an object belongs to."""
-    return (manifest["metadata"].get("labels") or {}).get(names.COMPONENT_LABEL, "")
+    labels: dict[str, str] = manifest["metadata"].get("labels") or {}
+    return labels.get(names.COMPONENT_LABEL, "")
 
 
-def find_troubles(pods: Iterable[Manifest], workloads: Iterable[Manifest]) -> list[Trouble]:
+def find_troubles(
+    pods: Iterable[Manifest], workloads: Iterable[Manifest], *, now: datetime
+) -> list[Trouble]:
     """Return what is wrong, once per component and reason: one broken image breaks every pod."""
     found: dict[tuple[str, str], Trouble] = {}
-    for trouble in (*map(_trouble_of_pod, pods), *map(_trouble_of_workload, workloads)):
+    of_pods = (_trouble_of_pod(pod, now) for pod in pods)
+    for trouble in (*of_pods, *map(_trouble_of_workload, workloads)):
         if trouble is not None:
             found.setdefault((trouble.component, trouble.reason), trouble)
     return list(found.values())
 
 
-def _trouble_of_pod(pod: Manifest) -> Trouble | None:
+def _trouble_of_pod(pod: Manifest, now: datetime) -> Trouble | None:
     status = pod.get("status") or {}
     if pod["metadata"].get("deletionTimestamp") or status.get("phase") in {"Succeeded", "Failed"}:
         return None
@@ -110,9 +118,14 @@ def _trouble_of_pod(pod: Manifest) -> Trouble | None:
             said = _last_words(container) or waiting.get("message", "")
             return _trouble(pod, waiting["reason"], f"container {container['name']}: {said}")
     for condition in status.get("conditions") or ():
-        if condition.get("reason") == "Unschedulable" and condition["status"] == "False":
+        if condition.get("reason") == "Unschedulable" and _has_lasted(condition, now):
             return _trouble(pod, "Unschedulable", condition.get("message", ""))
     return None
+
+
+def _has_lasted(condition: dict[str, Any], now: datetime) -> bool:
+    since = condition.get("lastTransitionTime")
+    return since is not None and (now - from_timestamp(since)).total_seconds() >= PATIENCE_SECONDS
 
 
 def _trouble_of_workload(workload: Manifest) -> Trouble | None:

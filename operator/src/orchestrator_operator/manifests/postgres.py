@@ -43,6 +43,8 @@ PASSWORD_FILE = f"{CREDENTIALS_ROOT}/{names.POSTGRES}/password"
 
 MAX_CONNECTIONS = 200
 """An idle connection costs about 2 MB; the autoscaler stops before workers use these up."""
+INITDB_ARGUMENTS = "--data-checksums --locale-provider=builtin --builtin-locale=C.UTF-8"
+"""The builtin provider sorts the same in every image, and no update of glibc spoils an index."""
 SMALLEST_SHARED_BUFFERS_MIB = 64
 MIB = 2**20
 
@@ -110,7 +112,7 @@ def _environment() -> list[dict[str, Any]]:
         {"name": "POSTGRES_USER", "value": USER},
         {"name": "POSTGRES_DB", "value": DATABASE},
         {"name": "POSTGRES_PASSWORD_FILE", "value": PASSWORD_FILE},
-        {"name": "POSTGRES_INITDB_ARGS", "value": "--data-checksums"},
+        {"name": "POSTGRES_INITDB_ARGS", "value": INITDB_ARGUMENTS},
         {"name": "PGDATA", "value": PGDATA},
         {"name": "DATA_FOLDER", "value": DATA_FOLDER},
     ]

@@ -94,7 +94,6 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
             mount("config", f"/etc/rabbitmq/conf.d/{CONFIG_FILE}", file=CONFIG_FILE),
             mount("config", f"/etc/rabbitmq/{PLUGINS_FILE}", file=PLUGINS_FILE),
             mount(CREDENTIALS_VOLUME, CREDENTIALS_ROOT, is_read_only=True),
-            mount("log", "/var/log/rabbitmq"),
             mount("tmp", "/tmp"),  # noqa: S108 - a path in the pod
         ],
         # The last thing a starting broker does is to open this port; RabbitMQ's own check
@@ -109,7 +108,6 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
         volumes=[
             {"name": "config", "configMap": {"name": context.child(names.RABBITMQ)}},
             credentials_volume(context, (names.RABBITMQ, DEFINITIONS)),
-            empty_volume("log", size_limit="64Mi"),
             empty_volume("tmp", size_limit="64Mi"),
         ],
         config_hash=hash_of(config, context.credentials.rabbitmq_password),

@@ -1,0 +1,132 @@
+"""The operator's composition root: opens the cluster, starts the loops, closes in reverse.
+
+Before: ``__main__`` has read the settings.
+After: resources are reconciled until the process is asked to stop.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from orchestrator_operator.applying import Cluster, ClusterError, KubernetesCluster
+from orchestrator_operator.companions import Companion
+from orchestrator_operator.handlers import watch
+from orchestrator_operator.kinds import ORCHESTRATOR
+from orchestrator_operator.looping import Loops, ResourceKey, Verdict
+from orchestrator_operator.names import FIELD_MANAGER
+from orchestrator_operator.noticing import notice
+from orchestrator_operator.reconciling import Reconciler
+from orchestrator_operator.scaled_pool import ScaledPool
+from orchestrator_operator.settings import OperatorSettings
+
+RESYNC_SECONDS = 30.0
+"""A lost event is made up for within this."""
+SILENCE_SECONDS = 180.0
+"""Longer than the deadline of a pass: whoever is silent for so long is stuck."""
+CRD_WAIT_SECONDS = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Operator:
+    """Everything that runs in the process, wired."""
+
+    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+        self._cluster = cluster
+        self._namespaces: Sequence[str | None] = settings.namespaces or (None,)
+        self._reconciler = Reconciler(
+            cluster=cluster,
+            default_images=settings.images,
+            operator_namespace=settings.own_namespace,
+            now=lambda: datetime.now(UTC),
+        )
+        self.loops = Loops(self._attempt, farewell=self._part)
+        self._companions: dict[ResourceKey, tuple[Companion, asyncio.Task[None]]] = {}
+        self._last_round = time.monotonic()
+
+    def complaint(self) -> str:
+        """Return what is wrong with the process, for its liveness probe; empty when nothing is."""
+        silence = time.monotonic() - self._last_round
+        if silence > SILENCE_SECONDS:
+            return f"the lister has not moved for {silence:.0f} s"
+        longest = self.loops.longest_pass_seconds()
+        return f"a pass has run for {longest:.0f} s" if longest > SILENCE_SECONDS else ""
+
+    async def run_rounds(self) -> None:
+        """Ring every door again and again: an event may be lost, a round is not."""
+        while True:
+            self._last_round = time.monotonic()
+            for key in {*self.loops.keys, *await self._list_resources()}:
+                self.loops.ring(key)
+            await asyncio.sleep(RESYNC_SECONDS)
+
+    async def wait_until_served(self) -> None:
+        """Wait until the API server knows the resource: watches begin only with what is there."""
+        is_told = False
+        while True:
+            try:
+                await self._cluster.list(ORCHESTRATOR, self._namespaces[0])
+            except ClusterError as error:
+                if not is_told:
+                    _log.warning("waiting_for_the_resource_definition", error=str(error))
+                is_told = True
+                self._last_round = time.monotonic()
+                await asyncio.sleep(CRD_WAIT_SECONDS)
+            else:
+                return
+
+    async def close(self) -> None:
+        """End loops and autoscalers; what runs in the cluster stays."""
+        await self.loops.close()
+
+    async def _list_resources(self) -> set[ResourceKey]:
+        keys: set[ResourceKey] = set()
+        for namespace in self._namespaces:
+            try:
+                found = await self._cluster.list(ORCHESTRATOR, namespace)
+            except ClusterError as error:
+                _log.warning("round_incomplete", namespace=namespace, error=str(error))
+                continue
+            keys |= {
+                ResourceKey(item["metadata"]["namespace"], item["metadata"]["name"])
+                for item in found
+            }
+        return keys
+
+    async def _attempt(self, key: ResourceKey) -> Verdict:
+        if key not in self._companions:
+            companion = Companion(pool=ScaledPool(self._cluster))
+            task = asyncio.create_task(
+                notice(key, companion, self._cluster, self.loops.ring), name=f"notice {key}"
+            )
+            self._companions[key] = (companion, task)
+        return await self._reconciler.reconcile(*key, self._companions[key][0])
+
+    async def _part(self, key: ResourceKey) -> None:
+        if key not in self._companions:
+            return
+        companion, task = self._companions.pop(key)
+        task.cancel()
+        await asyncio.gather(task, companion.pool.close(), return_exceptions=True)
+
+
+async def run(settings: OperatorSettings) -> None:
+    """Run the operator until the process is asked to stop."""
+    async with await KubernetesCluster.connect(component=FIELD_MANAGER) as cluster:
+        operator = Operator(cluster, settings)
+        await operator.wait_until_served()
+        rounds = asyncio.create_task(operator.run_rounds(), name="rounds")
+        try:
+            await watch(
+                operator.loops.ring,
+                operator.complaint,
+                namespaces=settings.namespaces,
+                health_port=settings.health_port,
+            )
+        finally:
+            rounds.cancel()
+            await asyncio.gather(rounds, return_exceptions=True)
+            await operator.close()

@@ -1,0 +1,78 @@
+"""From what was observed to what builders and plans need to know: pure functions.
+
+Before: ``reconciling`` has observed the children.
+After: ``manifests`` take the ``Context``, ``desiring`` takes the ``Gates``.
+"""
+
+from orchestrator_operator import names
+from orchestrator_operator.desiring import Gates
+from orchestrator_operator.images import ResolvedImages
+from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.manifests.context import Context, Credentials
+from orchestrator_operator.manifests.migration import migration_name
+from orchestrator_operator.observing import Observed
+from orchestrator_operator.spec import OrchestratorSpec, ScalingMode
+from orchestrator_operator.workloads import is_complete, is_serving
+
+NO_CREDENTIALS = Credentials(
+    postgres_password="", redis_password="", rabbitmq_password="", jwt_secret=""
+)
+"""For a look that writes nothing."""
+
+
+def derive_context(  # noqa: PLR0913 - each is a fact of another source
+    resource: Manifest,
+    spec: OrchestratorSpec,
+    observed: Observed,
+    *,
+    images: ResolvedImages,
+    credentials: Credentials,
+    operator_namespace: str,
+    desired_workers: int | None,
+) -> Context:
+    """Return all that builders may know about one resource.
+
+    Args:
+        resource: as read at the beginning of the pass.
+        spec: its spec, which keeps every rule.
+        observed: its children.
+        images: what to run.
+        credentials: the random values of its Secrets.
+        operator_namespace: where this process runs.
+        desired_workers: what the autoscaler last wanted, if it runs.
+    """
+    name = resource["metadata"]["name"]
+    return Context(
+        name=name,
+        namespace=resource["metadata"]["namespace"],
+        uid=resource["metadata"]["uid"],
+        spec=spec,
+        images=images,
+        credentials=credentials,
+        operator_namespace=operator_namespace,
+        api_cluster_ip=_cluster_ip(observed.child("Service", names.child(name, names.API))),
+        initial_workers=first_workers(spec) if desired_workers is None else desired_workers,
+    )
+
+
+def derive_gates(context: Context, observed: Observed) -> Gates:
+    """Return which gates of the plan are open."""
+    job = observed.child("Job", migration_name(context))
+    postgres = observed.child("StatefulSet", context.child(names.POSTGRES))
+    return Gates(
+        is_postgres_ready=is_serving(postgres),
+        has_migration_job=job is not None,
+        is_migrated=is_complete(job),
+        is_api_address_known=context.api_cluster_ip is not None,
+    )
+
+
+def first_workers(spec: OrchestratorSpec) -> int:
+    """Return how many workers a new Deployment starts with."""
+    scaling = spec.worker.scaling
+    return scaling.min if scaling.mode is ScalingMode.AUTOMATIC else spec.worker.replicas
+
+
+def _cluster_ip(service: Manifest | None) -> str | None:
+    address = (service or {}).get("spec", {}).get("clusterIP")
+    return None if address in {None, "", "None"} else str(address)
