@@ -34,6 +34,8 @@ class Doorbell:
         self._settings = settings
         self._line: _Line | None = None
         self._opening = asyncio.Lock()
+        self.is_answering = False
+        """Whether the last call succeeded; False until the first one."""
 
     async def ring(self, envelopes: Sequence[TaskEnvelope]) -> None:
         """Publish all and wait for every confirm.
@@ -67,7 +69,9 @@ class Doorbell:
             async with asyncio.timeout(self._settings.confirm_timeout_seconds):
                 line = await self._open()
                 yield line.channel
+            self.is_answering = True
         except (*ABSENCES, StoreUnavailableError) as error:
+            self.is_answering = False
             if line is not None:
                 await self._drop(line)
             raise StoreUnavailableError("rabbitmq", f"{attempted}: {error!r}") from error

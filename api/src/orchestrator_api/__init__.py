@@ -1,0 +1,1 @@
+"""Accepts, reports and dispatches tasks: the REST API and the sweep."""

@@ -1,0 +1,100 @@
+"""Bounds on every request: its time, its body, and all bodies together.
+
+Plain ASGI, around everything that may take long, because only the outside can
+cut off what hangs inside.
+
+Before: ``request_log`` has given the request a trace.
+After: FastAPI runs the endpoint, or the client gets 413 or 503 in time.
+"""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator_api.errors import BodyTooLargeError, DeadlineExceededError
+from orchestrator_api.problems import respond, to_problem
+from orchestrator_core.errors import OverloadedError
+
+
+class BodyBudget:
+    """How many bytes of bodies all requests under way may hold together."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._held_bytes = 0
+
+    def take(self, size_bytes: int) -> None:
+        """Count ``size_bytes`` more.
+
+        Raises:
+            OverloadedError: they pass the budget; they count nevertheless until given back.
+        """
+        self._held_bytes += size_bytes
+        if self._held_bytes > self._budget_bytes:
+            raise OverloadedError("bytes of request bodies", self._budget_bytes)
+
+    def give_back(self, size_bytes: int) -> None:
+        """Count ``size_bytes`` less."""
+        self._held_bytes -= size_bytes
+
+
+class BodyCounter:
+    """A ``receive`` that counts one request's body and refuses what is too much."""
+
+    def __init__(self, receive: Receive, budget: BodyBudget, *, limit_bytes: int) -> None:
+        self._receive = receive
+        self._budget = budget
+        self._limit_bytes = limit_bytes
+        self.counted_bytes = 0
+
+    async def __call__(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            BodyTooLargeError: this body passes its limit.
+            OverloadedError: all bodies together pass the budget.
+        """
+        message = await self._receive()
+        size_bytes = len(message.get("body", b""))
+        if size_bytes:
+            self.counted_bytes += size_bytes
+            self._budget.take(size_bytes)
+            if self.counted_bytes > self._limit_bytes:
+                raise BodyTooLargeError(self._limit_bytes)
+        return message
+
+
+class RequestBounds:
+    """Middleware: answers 503 when a request takes too long, 413 when it brings too much."""
+
+    def __init__(
+        self, app: ASGIApp, *, deadline_seconds: float, limit_bytes: int, budget_bytes: int
+    ) -> None:
+        self._app = app
+        self._deadline_seconds = deadline_seconds
+        self._limit_bytes = limit_bytes
+        self._budget = BodyBudget(budget_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application within the bounds."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = BodyCounter(receive, self._budget, limit_bytes=self._limit_bytes)
+        deadline = asyncio.timeout(self._deadline_seconds)
+
+        async def send_in_time(message: Message) -> None:
+            # An answer that has begun may take as long as its reader does.
+            deadline.reschedule(None)
+            await send(message)
+
+        try:
+            async with deadline:
+                await self._app(scope, body, send_in_time)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            problem = to_problem(DeadlineExceededError(scope["path"]))
+            await respond(problem, path=scope["path"])(scope, receive, send)
+        finally:
+            self._budget.give_back(body.counted_bytes)

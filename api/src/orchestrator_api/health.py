@@ -1,0 +1,103 @@
+"""``/livez``, ``/readyz``, ``/health``: for the kubelet and for people.
+
+Liveness asks no store: restarting this process heals none of them. Readiness
+needs Postgres alone, the truth. RabbitMQ or Redis away is reported and no
+more: tasks are accepted all the same and the sweep rings when it is back.
+
+Before: the kubelet or a person asks.
+After: 200, or 503 with the name of what fails.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from orchestrator_core.errors import StoreUnavailableError
+
+State = Literal["ok", "unavailable"]
+PING_SECONDS = 1.0
+"""The kubelet's probes give up after a second or a few."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How to find out."""
+
+    pings: Mapping[str, Callable[[], Awaitable[object]]]
+    """By store; each raises ``StoreUnavailableError`` when it does not answer."""
+    needed: frozenset[str]
+    """Without these the process is not ready."""
+    is_alive: Callable[[], bool]
+    """Whether all background services still run."""
+
+    async def observe(self) -> "HealthView":
+        """Ask all stores at once, each within its deadline."""
+        states = await asyncio.gather(*(_observe(ping) for ping in self.pings.values()))
+        dependencies: dict[str, State] = dict(zip(self.pings, states, strict=True))
+        failing = {name for name, state in dependencies.items() if state != "ok"}
+        if failing & self.needed:
+            return HealthView(status="unavailable", dependencies=dependencies)
+        return HealthView(status="degraded" if failing else "ok", dependencies=dependencies)
+
+
+class HealthView(BaseModel):
+    """What answers and what does not."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    dependencies: dict[str, State]
+
+
+def _health(request: Request) -> Health:
+    health: Health = request.state.health
+    return health
+
+
+router = APIRouter(tags=["health"])
+Observed = Annotated[Health, Depends(_health)]
+
+
+@router.get("/livez", response_class=Response)
+async def live(health: Observed) -> Response:
+    """Say whether this process works at all; asks no store."""
+    if health.is_alive():
+        return _answer(200, {"status": "ok"})
+    return _answer(503, {"status": "a background service has ended"})
+
+
+@router.get("/readyz", response_class=Response, responses={503: {"description": "Not ready"}})
+async def ready(health: Observed) -> Response:
+    """Say whether requests can be served; names what fails."""
+    return await _answer_observed(health)
+
+
+@router.get("/health", response_class=Response, responses={503: {"description": "Not healthy"}})
+async def healthy(health: Observed) -> Response:
+    """Say which parts answer."""
+    return await _answer_observed(health)
+
+
+async def _answer_observed(health: Health) -> Response:
+    view = await health.observe()
+    return _answer(503 if view.status == "unavailable" else 200, view)
+
+
+def _answer(status: int, body: object) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if status == 503:  # noqa: PLR2004 - a status is its own name
+        headers["Retry-After"] = "2"
+    return Response(to_json(body), status, headers=headers, media_type="application/json")
+
+
+async def _observe(ping: Callable[[], Awaitable[object]]) -> State:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await ping()
+    except (StoreUnavailableError, TimeoutError):
+        return "unavailable"
+    return "ok"

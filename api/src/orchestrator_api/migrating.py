@@ -1,0 +1,132 @@
+"""Bring the schema up to date with golang-migrate, once Postgres answers.
+
+Before: the migration Job starts, often before Postgres does.
+After: every migration is in place, or the Job failed with a sentence.
+"""
+
+import asyncio
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import structlog
+from pydantic import Field
+
+from orchestrator_core.errors import OrchestratorError, StoreUnavailableError
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.settings import PostgresSettings, Settings
+
+MIGRATE_SECONDS = 300.0
+"""All migrations together; each statement has a lock timeout of its own."""
+LOCK_SECONDS = 30
+"""Another Job may be migrating; golang-migrate waits this long for its advisory lock."""
+_DIRTY = re.compile(r"[Dd]irty database version (-?\d+)")
+
+_log = structlog.get_logger(__name__)
+
+
+class MigrateSettings(Settings):
+    """Where the migrations and the program are."""
+
+    binary: str = Field(default="migrate", alias="ORCHESTRATOR_API_MIGRATE_BINARY")
+    folder: Path = Field(default=Path("/migrations"), alias="ORCHESTRATOR_API_MIGRATIONS_DIR")
+    wait_seconds: float = Field(default=60.0, gt=0, alias="ORCHESTRATOR_API_MIGRATE_WAIT_SECONDS")
+
+
+class MigrationError(OrchestratorError):
+    """The schema is not up to date; the message says what to do."""
+
+    code = "migration"
+
+
+def migrate(settings: MigrateSettings, postgres: PostgresSettings) -> None:
+    """Wait for Postgres, then apply every migration that is missing.
+
+    Raises:
+        MigrationError: says what is wrong and what to do next.
+    """
+    if not any(settings.folder.glob("*.up.sql")):
+        raise MigrationError(
+            f"{settings.folder} holds no *.up.sql files; set ORCHESTRATOR_API_MIGRATIONS_DIR"
+        )
+    asyncio.run(_await_postgres(postgres, settings.wait_seconds))
+    _run(_build_command(settings, postgres), postgres)
+
+
+async def _await_postgres(postgres: PostgresSettings, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
+    async with Database.open(postgres, application="orchestrator-migrate", max_connections=1) as db:
+        while True:
+            try:
+                await db.ping()
+            except StoreUnavailableError as error:
+                if time.monotonic() >= deadline:
+                    raise MigrationError(
+                        f"Postgres at {postgres.host}:{postgres.port} did not answer within"
+                        f" {wait_seconds:.0f} s; last: {error.attempted}"
+                    ) from error
+                _log.info("waiting for Postgres", host=postgres.host, reason=error.attempted)
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+
+def _build_command(settings: MigrateSettings, postgres: PostgresSettings) -> list[str]:
+    host = f"[{postgres.host}]" if ":" in postgres.host else postgres.host
+    address = f"{quote(postgres.user, safe='')}@{host}:{postgres.port}"
+    database = quote(postgres.database, safe="")
+    url = f"postgres://{address}/{database}?sslmode=disable&connect_timeout=5"
+    return [
+        settings.binary,
+        "-path",
+        str(settings.folder),
+        "-database",
+        url,
+        "-lock-timeout",
+        str(LOCK_SECONDS),
+        "up",
+    ]
+
+
+def _run(command: list[str], postgres: PostgresSettings) -> None:
+    # The password goes by environment: arguments can be read by every process of the machine.
+    environment = {**os.environ, "PGPASSWORD": postgres.password.get_secret_value()}
+    try:
+        finished = subprocess.run(  # noqa: S603 - our own arguments, no shell
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=MIGRATE_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise MigrationError(
+            f"the program {command[0]!r} is not here; set ORCHESTRATOR_API_MIGRATE_BINARY"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise MigrationError(
+            f"the migrations took longer than {MIGRATE_SECONDS:.0f} s and were stopped;"
+            " look for a long lock in pg_stat_activity, then run again"
+        ) from error
+    output = finished.stdout.strip()
+    if finished.returncode != 0:
+        raise MigrationError(_explain(output))
+    _log.info("schema is up to date", output=output[-2000:])
+
+
+def _explain(output: str) -> str:
+    dirty = _DIRTY.search(output)
+    if dirty is not None:
+        version = dirty.group(1)
+        return (
+            f"the schema is stuck in migration {version}, which failed half-way before."
+            f" Finish or undo it by hand, then run `migrate ... force {version}` (done)"
+            " or force the version before it (undone), and start this again"
+        )
+    return f"golang-migrate failed: {output[-2000:] or 'it said nothing'}"

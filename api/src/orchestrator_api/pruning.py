@@ -1,0 +1,50 @@
+"""Forget what nobody needs any more, once an hour.
+
+Before: ended logins and workers leave rows behind.
+After: the tables stay as small as what lives.
+"""
+
+import asyncio
+from random import Random
+
+import structlog
+
+from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.postgres.account_store import AccountStore
+from orchestrator_core.postgres.worker_store import WorkerStore
+
+PRUNE_SECONDS = 3_600.0
+FAMILIES_AT_ONCE = 5_000
+"""Bounds one statement's time; a day's logins of a busy service go in a few hours."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Pruning:
+    """Deletes ended logins and forgotten workers."""
+
+    def __init__(self, accounts: AccountStore, workers: WorkerStore, *, chance: Random) -> None:
+        self._accounts = accounts
+        self._workers = workers
+        self._chance = chance
+
+    async def run(self) -> None:
+        """Prune about once an hour until cancelled."""
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS * self._chance.uniform(0.5, 1.5))
+            try:
+                await self.prune()
+            except StoreUnavailableError as error:
+                _log.warning("pruning skipped", reason=str(error))
+            except Exception:  # noqa: BLE001 - the edge of a service of its own
+                # Rows left behind cost space only; the next hour tries again.
+                _log.exception("pruning failed")
+
+    async def prune(self) -> None:
+        """Delete once.
+
+        Raises:
+            StoreUnavailableError: Postgres is away.
+        """
+        await self._accounts.prune(limit=FAMILIES_AT_ONCE)
+        await self._workers.prune()

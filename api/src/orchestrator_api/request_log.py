@@ -1,0 +1,85 @@
+"""One log line per request, and the trace that all its lines share.
+
+The outermost layer: it also catches what nobody expected, so that a client
+gets a 500 without a word about our insides and the log gets the stack trace.
+
+Before: uvicorn hands over a request.
+After: ``bounds`` and FastAPI answer it; every line they log carries ``trace_id``.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator_api.problems import INTERNAL, respond
+from orchestrator_core.tracing import to_trace_context, trace_id_of
+
+CLIENT_GONE = 499
+"""nginx's number for a client that hung up before its answer; it is only ever logged."""
+_PROBES = frozenset({"/livez", "/readyz", "/health"})
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What has left so far."""
+
+    status: int | None = None
+
+
+class RequestLog:
+    """Middleware: logs each request with its status and duration."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application and log how it went."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        trace_context = to_trace_context(_header(scope["headers"], b"traceparent"))
+        scope.setdefault("state", {})["trace_context"] = trace_context
+        sent = _Sent()
+
+        async def note_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent.status = message["status"]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(trace_id=trace_id_of(trace_context)):
+            try:
+                await self._app(scope, receive, note_and_send)
+            except ClientDisconnect:
+                sent.status = CLIENT_GONE
+            except Exception:
+                _log.exception("unexpected error", method=scope["method"], path=scope["path"])
+                if sent.status is not None:
+                    raise
+                await respond(INTERNAL, path=scope["path"])(scope, receive, note_and_send)
+            finally:
+                _write_line(scope, sent.status, time.perf_counter() - started)
+
+
+def _write_line(scope: Scope, status: int | None, duration_seconds: float) -> None:
+    # The template, not the path: ids would make every line its own kind.
+    template = getattr(scope.get("route"), "path", None)
+    write = _log.debug if template in _PROBES else _log.info
+    write(
+        "request",
+        method=scope["method"],
+        route=template or "unknown",
+        status=status,
+        duration_seconds=round(duration_seconds, 6),
+        user_id=scope["state"].get("user_id"),
+    )
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    return next((value.decode("latin-1") for key, value in headers if key == name), None)

@@ -1,0 +1,116 @@
+"""Settings of the API, read from the environment once per process.
+
+The original service's names and defaults work as they did; what is new has the
+prefix ``ORCHESTRATOR_API_``. With ``APP_ENV=production`` a default or weak
+secret refuses to start instead of serving the world.
+
+Before: ``asgi``, ``gunicorn_config`` and ``__main__`` call ``read_process_settings``.
+After: ``app`` passes the frozen models on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import Field, SecretStr
+
+from orchestrator_core.errors import SettingsError
+from orchestrator_core.settings import (
+    DEFAULT_SECRETS,
+    AmqpSettings,
+    Port,
+    PostgresSettings,
+    RedisSettings,
+    Settings,
+    read_settings,
+)
+
+PRODUCTION = "production"
+MIN_SECRET_BYTES = 32
+"""RFC 7518 section 3.2: an HS256 key has at least the size of the hash."""
+
+
+class ApiSettings(Settings):
+    """How this process serves."""
+
+    app_name: str = Field(default="event-driven-task", alias="APP_NAME")
+    app_env: str = Field(default="local", alias="APP_ENV")
+    port: Port = Field(default=8080, alias="APP_PORT")
+    jwt_secret: SecretStr = Field(
+        default=SecretStr("supersecret"), alias="JWT_SECRET", min_length=1
+    )
+    log_level: str = Field(default="INFO", alias="ORCHESTRATOR_API_LOG_LEVEL")
+
+    access_token_ttl_seconds: int = Field(
+        default=900, gt=0, le=86_400, alias="ORCHESTRATOR_API_ACCESS_TOKEN_TTL_SECONDS"
+    )
+    refresh_token_ttl_seconds: int = Field(
+        default=604_800, gt=0, alias="ORCHESTRATOR_API_REFRESH_TOKEN_TTL_SECONDS"
+    )
+    password_min_length: int = Field(
+        default=8, ge=1, le=128, alias="ORCHESTRATOR_API_PASSWORD_MIN_LENGTH"
+    )
+    """8 is the floor of OWASP ASVS 6.2.1; the original's examples have 11."""
+    bcrypt_rounds: int = Field(default=12, ge=4, le=16, alias="ORCHESTRATOR_API_BCRYPT_ROUNDS")
+    """12 takes a quarter of a second on a 2 GHz core."""
+
+    body_limit_bytes: int = Field(
+        default=8 << 20, ge=1024, alias="ORCHESTRATOR_API_BODY_LIMIT_BYTES"
+    )
+    """A photograph of 6 MB in base64."""
+    bodies_in_memory_bytes: int = Field(
+        default=64 << 20, ge=1024, alias="ORCHESTRATOR_API_BODIES_IN_MEMORY_BYTES"
+    )
+    """All bodies of requests under way together; beyond it 503, so that memory stays bounded."""
+    waiting_tasks: int = Field(default=2_000, gt=0, alias="ORCHESTRATOR_API_WAITING_TASKS")
+    """Requests that wait for the next commit; at 3,000 inserts a second, less than a second."""
+    db_connections: int = Field(default=8, ge=2, le=100, alias="ORCHESTRATOR_API_DB_CONNECTIONS")
+
+    deadline_seconds: float = Field(
+        default=4.5, gt=0, le=60, alias="ORCHESTRATOR_API_DEADLINE_SECONDS"
+    )
+    """Every call ends within 5 s; half a second is left for the answer itself."""
+    drain_seconds: float = Field(default=8.0, ge=0, alias="ORCHESTRATOR_API_DRAIN_SECONDS")
+    """How long a stopping process waits for requests under way, then again for its queues."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """All that one API process needs to know."""
+
+    api: ApiSettings
+    postgres: PostgresSettings
+    redis: RedisSettings
+    amqp: AmqpSettings
+
+
+def read_process_settings(environment: Mapping[str, str] | None = None) -> ProcessSettings:
+    """Read all settings from the environment.
+
+    Raises:
+        SettingsError: says which variable is wrong and what was expected.
+    """
+    settings = ProcessSettings(
+        api=read_settings(ApiSettings, environment),
+        postgres=read_settings(PostgresSettings, environment),
+        redis=read_settings(RedisSettings, environment),
+        amqp=read_settings(AmqpSettings, environment),
+    )
+    if settings.api.app_env.lower() == PRODUCTION:
+        _refuse_weak_secrets(settings)
+    return settings
+
+
+def _refuse_weak_secrets(settings: ProcessSettings) -> None:
+    jwt_secret = settings.api.jwt_secret.get_secret_value()
+    faults = []
+    if jwt_secret in DEFAULT_SECRETS:
+        faults.append("JWT_SECRET is missing or the default")
+    elif len(jwt_secret.encode()) < MIN_SECRET_BYTES:
+        faults.append(f"JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes")
+    if settings.postgres.password.get_secret_value() in DEFAULT_SECRETS:
+        faults.append("DB_PASSWORD is missing or the default")
+    if faults:
+        raise SettingsError(
+            f"APP_ENV=production needs secrets of its own: {'; '.join(faults)}."
+            " Set them, or the files JWT_SECRET_FILE and DB_PASSWORD_FILE name"
+        )

@@ -1,0 +1,1 @@
+"""Tasks: received, understood, kept, answered; later told."""

@@ -1,0 +1,144 @@
+"""The JSON of the task endpoints: the original's fields, and what goes beyond.
+
+Before: clients made for the original service; rows of the task store.
+After: ``understanding`` takes a ``SubmitTask``; clients get views.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
+
+from orchestrator_api.tasks.catalogue import KnownType
+from orchestrator_core.tasks import Task, TaskStatus, TaskSummary
+from orchestrator_core.tracing import trace_id_of
+
+CREATED = "Task created successfully"
+
+
+class SubmitTask(BaseModel):
+    """A wish for a task, as it came in."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"task_type": "IMAGE_RESIZE"},
+                {"task_type": "IMAGE_RESIZE", "payload": {"width": 640}, "max_attempts": 2},
+            ]
+        },
+    )
+
+    task_type: Annotated[str, Field(min_length=1, max_length=128)]
+    payload: Annotated[
+        dict[str, Any],
+        Field(description="fits the schema of the type; see GET /api/v1/task-types"),
+    ] = {}
+    max_attempts: Annotated[
+        int | None, Field(ge=1, description="the type's own number by default, and at most")
+    ] = None
+    timeout_seconds: Annotated[
+        int | None,
+        Field(ge=1, description="for one attempt; the type's own by default, and at most"),
+    ] = None
+
+
+class TaskAccepted(BaseModel):
+    """The task is kept; it will run whatever happens to this service."""
+
+    task_id: Annotated[int, Field(examples=[1])]
+    status: Annotated[TaskStatus, Field(examples=["PENDING"])] = TaskStatus.PENDING
+    message: Annotated[str, Field(examples=[CREATED])] = CREATED
+
+
+class TaskSummaryView(BaseModel):
+    """A task in a list."""
+
+    id: Annotated[int, Field(examples=[1])]
+    user_id: Annotated[int, Field(examples=[1])]
+    task_type: Annotated[str, Field(examples=["IMAGE_RESIZE"])]
+    status: TaskStatus
+    result_file: Annotated[str | None, Field(examples=["result/image_123.jpg"])]
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    attempts: Annotated[int, Field(description="attempts begun so far", examples=[1])]
+    max_attempts: Annotated[int, Field(examples=[5])]
+    started_at: Annotated[datetime | None, Field(description="when the first attempt began")]
+    finished_at: datetime | None
+    error_code: Annotated[str | None, Field(examples=["TIMEOUT"])]
+    trace_id: Annotated[str, Field(examples=["4bf92f3577b34da6a3ce929d0e0e4736"])]
+
+    @classmethod
+    def from_summary(cls, task: TaskSummary) -> "TaskSummaryView":
+        """Show ``task`` in a list."""
+        return cls(**_to_fields(task))
+
+
+class TaskView(TaskSummaryView):
+    """A task as its owner sees it."""
+
+    payload: dict[str, Any]
+
+    @classmethod
+    def from_task(cls, task: Task) -> "TaskView":
+        """Show ``task``."""
+        return cls(payload=from_json(task.payload), **_to_fields(task))
+
+
+class TaskPage(BaseModel):
+    """Some of a user's tasks, oldest first."""
+
+    tasks: list[TaskSummaryView]
+    next_cursor: Annotated[
+        int | None, Field(description="pass it as `cursor` for the next page; null on the last")
+    ]
+
+
+class TaskTypeView(BaseModel):
+    """A type that some worker runs."""
+
+    task_type: Annotated[str, Field(examples=["IMAGE_RESIZE"])]
+    payload_schema: Annotated[
+        Mapping[str, Any], Field(description="JSON Schema (draft 2020-12) of the payload")
+    ]
+    timeout_seconds: Annotated[int, Field(description="for one attempt, at most", examples=[60])]
+    max_attempts: Annotated[int, Field(description="at most", examples=[5])]
+
+    @classmethod
+    def from_known(cls, known: KnownType) -> "TaskTypeView":
+        """Show ``known``."""
+        return cls(
+            task_type=known.published.name,
+            payload_schema=known.schema,
+            timeout_seconds=known.published.timeout_seconds,
+            max_attempts=known.published.max_attempts,
+        )
+
+
+class TaskTypes(BaseModel):
+    """All types, by name."""
+
+    task_types: list[TaskTypeView]
+
+
+def _to_fields(task: TaskSummary) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "user_id": task.user_id,
+        "task_type": task.task_type,
+        "status": task.status,
+        "result_file": task.result_file,
+        "error_message": task.error_message,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "attempts": task.attempts,
+        "max_attempts": task.max_attempts,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "error_code": task.error_code,
+        "trace_id": trace_id_of(task.trace_context),
+    }
