@@ -24,6 +24,9 @@ from orchestrator_core.topology import (
     TASK_QUEUE_ARGUMENTS,
 )
 
+HEARTBEAT_SECONDS = 10
+"""A peer that vanished without a word is noticed after three missed ones."""
+
 ABSENCES = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError, RuntimeError)
 """RuntimeError: what aio-pika raises for a channel whose connection is already closed."""
 
@@ -47,6 +50,7 @@ async def opened_channel(
             settings.url.get_secret_value(),
             timeout=settings.connect_timeout_seconds,
             client_properties={"connection_name": client},
+            heartbeat=HEARTBEAT_SECONDS,
         )
     except ABSENCES as error:
         raise StoreUnavailableError("rabbitmq", f"connect {client}: {error!r}") from error
