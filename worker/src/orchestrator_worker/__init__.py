@@ -1,0 +1,1 @@
+"""Claims, executes and settles tasks."""

@@ -1,0 +1,114 @@
+"""Where everything meets: open the resources, run the parts until asked to stop.
+
+Before: ``__main__`` has read the settings.
+After: the process exits, every attempt settled or handed back.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from random import SystemRandom
+from uuid import uuid4
+
+import structlog
+
+from orchestrator_core.handlers import discover_handlers
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.worker_store import WorkerStore
+from orchestrator_core.settings import AmqpSettings, PostgresSettings
+from orchestrator_worker.draining import StopSignals, drain
+from orchestrator_worker.health import serving_health
+from orchestrator_worker.processes import Lanes
+from orchestrator_worker.publishing import publish
+from orchestrator_worker.settings import WorkerSettings
+from orchestrator_worker.wiring import Resources, Worker, wire
+
+CONNECTIONS = 5
+"""One each for claiming, settling, leasing and reporting, which never overlap with themselves,
+and one for publishing."""
+
+PUBLISH_BUDGET_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(
+    settings: WorkerSettings, *, postgres: PostgresSettings, amqp: AmqpSettings
+) -> None:
+    """Work until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        HandlerSetupError: an installed package of task types can't be served.
+        OSError: the health port is in use.
+    """
+    signals, worker_id, chance = StopSignals(), uuid4(), SystemRandom()
+    signals.listen()
+    _log.info("starting", worker_id=str(worker_id), pod_name=settings.pod_name)
+    async with AsyncExitStack() as stack:
+        resources = Resources(
+            database=await stack.enter_async_context(
+                Database.open(
+                    postgres, application="orchestrator-worker", max_connections=CONNECTIONS
+                )
+            ),
+            lanes=await stack.enter_async_context(Lanes.open(settings.concurrency, chance=chance)),
+            handlers=discover_handlers(),
+            chance=chance,
+        )
+        worker = wire(settings, amqp, resources, signals=signals, worker_id=worker_id)
+        checks = {"/livez": worker.livez, "/readyz": worker.readyz}
+        await stack.enter_async_context(serving_health(settings.health_port, checks))
+        await run(worker, resources, drain_seconds=settings.drain_seconds)
+
+
+async def publish_types(settings: PostgresSettings) -> None:
+    """Write the catalogue of task types and return.
+
+    Raises:
+        HandlerSetupError: an installed package of task types can't be served.
+        StoreUnavailableError: Postgres or its schema was not there for a minute.
+    """
+    handlers = discover_handlers().values()
+    async with Database.open(
+        settings, application="orchestrator-publish-types", max_connections=1
+    ) as database:
+        await publish(
+            WorkerStore(database),
+            handlers,
+            budget_seconds=PUBLISH_BUDGET_SECONDS,
+            chance=SystemRandom(),
+        )
+
+
+async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> None:
+    """Run every part until asked to stop; a part that breaks ends the process."""
+    stations = worker.stations
+    async with asyncio.TaskGroup() as group:
+        consuming = group.create_task(worker.consuming.run())
+        background = [
+            group.create_task(each)
+            for each in (
+                stations.claimer.run(),
+                stations.leases.run(),
+                stations.settler.run(),
+                worker.reporter.run(),
+                resources.lanes.warm(),
+                publish(
+                    worker.store,
+                    resources.handlers.values(),
+                    budget_seconds=None,
+                    chance=resources.chance,
+                ),
+            )
+        ]
+        await worker.signals.asked.wait()
+        consuming.cancel()
+        await asyncio.wait({consuming})
+        await drain(
+            worker.journeys,
+            stations.leases,
+            drain_seconds=drain_seconds,
+            hurried=worker.signals.hurried,
+        )
+        await worker.reporter.report()
+        for task in background:
+            task.cancel()

@@ -1,0 +1,16 @@
+"""The task types that every worker serves, behind the same door as users' own.
+
+Importing this package must stay cheap: the worker does it at its start. Libraries
+that do the work are imported by the handlers, in child processes.
+
+Before: the entry-point group ``orchestrator.handlers`` names ``handlers``.
+After: ``discover_handlers`` returns them with all others.
+"""
+
+from orchestrator_core.handlers import HandlerGroup
+from orchestrator_worker.builtin import images
+
+handlers = HandlerGroup()
+images.register(handlers)
+
+__all__ = ["handlers"]

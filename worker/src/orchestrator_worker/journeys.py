@@ -1,0 +1,157 @@
+"""One delivery's way through the worker: claimed, acked, executed, settled.
+
+The message is acked as soon as the claim is committed: while the work runs,
+the lease stands for it and the broker holds nothing.
+
+Before: ``consuming`` has taken a slot and decoded a delivery for it.
+After: the outcome is recorded and the slot is free again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from orchestrator_core.amqp.consumer import Delivery
+from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
+from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.tasks import TaskId
+from orchestrator_worker.claiming import Claimer
+from orchestrator_worker.executing import Executor, log_context_of
+from orchestrator_worker.leasing import Lease, Leases
+from orchestrator_worker.reporting import Totals
+from orchestrator_worker.settling import Settler
+from orchestrator_worker.slots import Slots
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stations:
+    """Where a journey stops, in this order."""
+
+    claimer: Claimer
+    leases: Leases
+    executor: Executor
+    settler: Settler
+
+
+class Journeys:
+    """Every delivery under way; each has one slot."""
+
+    def __init__(self, stations: Stations, slots: Slots, totals: Totals) -> None:
+        self._stations = stations
+        self._slots = slots
+        self._totals = totals
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def count(self) -> int:
+        """How many are under way."""
+        return len(self._under_way)
+
+    def start(self, task_id: TaskId, delivery: Delivery) -> None:
+        """Send a delivery on its way; the slot that was taken for it is freed at its end."""
+        journey = asyncio.create_task(self._travel(task_id, delivery))
+        self._under_way.add(journey)
+        journey.add_done_callback(self._arrive)
+
+    async def wait(self) -> None:
+        """Wait until none is under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def abandon(self) -> None:
+        """Cut off what is still under way; leases that it holds run out by themselves."""
+        for journey in self._under_way:
+            journey.cancel()
+        await self.wait()
+
+    def _arrive(self, journey: "asyncio.Task[None]") -> None:
+        self._under_way.discard(journey)
+        self._slots.give_back()
+        if not journey.cancelled() and (error := journey.exception()) is not None:
+            # Our own fault, so the lease runs out and the task is tried again.
+            _log.error("journey_broke", exc_info=error)
+
+    async def _travel(self, task_id: TaskId, delivery: Delivery) -> None:
+        claim = await self._claim(task_id, delivery)
+        if claim is None:
+            return
+        with (
+            structlog.contextvars.bound_contextvars(**log_context_of(claim)),
+            self._stations.leases.held(claim) as lease,
+        ):
+            await _end(delivery.ack)
+            await self._attempt(lease)
+
+    async def _claim(self, task_id: TaskId, delivery: Delivery) -> Claim | None:
+        """Return the claim, or None after having ended the delivery."""
+        try:
+            claim = await self._stations.claimer.claim(task_id)
+        except StoreUnavailableError as error:
+            _log.warning("claim_given_up", task_id=task_id, error=str(error))
+            await _end(delivery.put_back)
+            return None
+        except Exception:
+            # Unacked, it would take up the prefetch; put back, it would come again at once.
+            await _end(delivery.reject)
+            raise
+        if claim is None:
+            _log.debug("nothing_to_claim", task_id=task_id)
+            await _end(delivery.ack)
+        return claim
+
+    async def _attempt(self, lease: Lease) -> None:
+        started_at = time.monotonic()
+        _log.debug("attempt_started", attempt=lease.claim.attempt)
+        outcome = await self._outcome(lease)
+        if outcome is None:
+            _log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
+            return
+        is_recorded = await self._stations.settler.settle(lease, outcome)
+        seconds = time.monotonic() - started_at
+        if not isinstance(outcome, HandedBack):
+            self._totals.count(seconds)
+        _log.info(
+            "attempt_ended",
+            attempt=lease.claim.attempt,
+            is_recorded=is_recorded,
+            seconds=round(seconds, 3),
+            **_facts_of(outcome),
+        )
+
+    async def _outcome(self, lease: Lease) -> Outcome | None:
+        """Return how the attempt ended, or None when its lease was lost first."""
+        execution = asyncio.create_task(self._stations.executor.execute(lease.claim))
+        ends: set[asyncio.Future[Any]] = {execution, lease.interrupted}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not execution.done():
+                execution.cancel()
+                await asyncio.wait({execution})
+        if not execution.cancelled():
+            return execution.result()
+        return None if lease.is_lost else HandedBack()
+
+
+def _facts_of(outcome: Outcome) -> dict[str, object]:
+    """Return what the log says of an outcome."""
+    facts: dict[str, object] = {"outcome": type(outcome).__name__}
+    match outcome:
+        case Succeeded(result):
+            facts["result_bytes"] = len(result.content)
+        case Failed(code, message) | RetryAfter(code, message, _):
+            facts |= {"code": code, "message": message[:500]}
+    return facts
+
+
+async def _end(end: Callable[[], Awaitable[None]]) -> None:
+    # Without its channel the message comes again, and finds its task claimed or final.
+    with contextlib.suppress(StoreUnavailableError):
+        await end()

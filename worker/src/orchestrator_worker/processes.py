@@ -1,0 +1,202 @@
+"""Run plain handlers in child processes that may compute, hang or crash alone.
+
+Each slot has a lane: a ``pebble`` pool of one process. One pool of many would
+be simpler, but its processes share one pipe and that pipe's lock: a child that
+dies while it holds the lock stalls its neighbours for a minute, and an idle
+child's death breaks the pool for all of them. With one process each, whatever
+happens in a lane stays in it.
+
+Children are forked by a server process that was started before this one had
+threads and that has the built-in handlers' libraries loaded, so a killed child
+is replaced within a few tens of milliseconds.
+
+Before: ``executing`` has a claim of a plain handler.
+After: ``children`` runs the attempt in a lane; its ``Outcome`` comes back.
+"""
+
+import asyncio
+import multiprocessing
+import pickle
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
+from multiprocessing.context import ForkServerContext
+from random import Random
+from typing import Self, TypeVar
+
+import structlog
+from pebble import CONSTS, ProcessExpired, ProcessFuture, ProcessPool
+
+from orchestrator_core.attempts import Outcome
+from orchestrator_worker import children
+from orchestrator_worker.children import ChildRequest
+from orchestrator_worker.verdicts import child_lost, outcome_of_error, timed_out
+
+PRELOADED = ["orchestrator_worker.children", "orchestrator_worker.builtin.pictures"]
+"""Imported once by the fork server. Users' packages are not: they may start threads at import,
+and a process with threads must not fork. Each child imports them by itself before its first task.
+"""
+
+LOST_REQUEST_SECONDS = 15.0
+"""pebble measures the limit from the moment a child takes the request. A child that dies just
+then loses it; this much later the lane is given up."""
+
+_KILL_SECONDS = 0.5
+"""Between SIGTERM and SIGKILL for a child that ends late: nobody is left to thank it."""
+
+_WARM_SECONDS = 60.0
+"""Users' packages may import half the world; later than this something else is wrong."""
+
+ResultT = TypeVar("ResultT")
+_log = structlog.get_logger(__name__)
+
+
+class Lane:
+    """One child process, replaced whenever it dies."""
+
+    def __init__(self, context: ForkServerContext) -> None:
+        self._context = context
+        self._pool = self._open_pool()
+        self._is_started = False
+        self._starting = threading.Lock()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call can be sent at once."""
+        return self._is_started and self._pool.active
+
+    def start(self) -> None:
+        """Have a child, blocking until it is forked. Harmless if there is one."""
+        with self._starting:
+            if self._is_started and not self._pool.active:
+                # The child died between two tasks (the kernel was short of memory, say).
+                self._close_pool()
+                self._pool = self._open_pool()
+            # Asking whether a new pool is active starts it.
+            self._is_started = self._pool.active
+
+    def schedule(
+        self, function: Callable[..., ResultT], *args: object, timeout_seconds: float
+    ) -> ProcessFuture[ResultT]:
+        """Send a call to the child, without blocking. Cancelling the future kills the child."""
+        return self._pool.schedule(function, args=args, timeout=timeout_seconds)
+
+    def close(self) -> None:
+        """End the child, whatever it does, blocking for half a second at most."""
+        with self._starting:
+            self._close_pool()
+
+    def _close_pool(self) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types most, not this
+        self._pool.join()
+
+    def _open_pool(self) -> ProcessPool:
+        return ProcessPool(max_workers=1, initializer=children.prepare, context=self._context)
+
+
+class Lanes:
+    """As many lanes as slots. ``open`` makes them; ``warm`` starts their children."""
+
+    def __init__(self, count: int, *, chance: Random) -> None:
+        self._chance = chance
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self._all = [Lane(context) for _ in range(count)]
+        self._free: asyncio.Queue[Lane] = asyncio.Queue()
+        for lane in self._all:
+            self._free.put_nowait(lane)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, count: int, *, chance: Random) -> AsyncIterator[Self]:
+        """Open ``count`` lanes without starting a process; end all children in the end."""
+        CONSTS.term_timeout = _KILL_SECONDS
+        lanes = cls(count, chance=chance)
+        try:
+            yield lanes
+        finally:
+            await lanes.close()
+
+    async def close(self) -> None:
+        """End every child."""
+        await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._all))
+
+    async def warm(self) -> None:
+        """Start every child, so that the first tasks need not wait for that."""
+        await asyncio.gather(*(self._warm_one() for _ in self._all))
+
+    async def run(self, request: ChildRequest, *, timeout_seconds: float) -> Outcome:
+        """Run one attempt in a child and say how it ended.
+
+        Args:
+            request: the attempt.
+            timeout_seconds: wall time from the child's start on it; then it is killed.
+
+        Raises:
+            asyncio.CancelledError: the attempt is not wanted any more; its child is killed.
+        """
+        async with self._lane() as lane:
+            try:
+                answer = await _call(
+                    lane, children.run_attempt, request, timeout_seconds=timeout_seconds
+                )
+            except Exception as error:  # noqa: BLE001 - any end of a child is an outcome
+                return self._outcome_of(error, request, timeout_seconds)
+        outcome: Outcome = pickle.loads(answer)  # noqa: S301 - our own child's bytes
+        return outcome
+
+    def _outcome_of(
+        self, error: Exception, request: ChildRequest, timeout_seconds: float
+    ) -> Outcome:
+        attempt = request.context.attempt
+        match error:
+            case TimeoutError():
+                return timed_out(timeout_seconds, attempt=attempt, chance=self._chance)
+            case ProcessExpired(exitcode=exit_code):
+                return child_lost(exit_code, attempt=attempt, chance=self._chance)
+            case BrokenProcessPool():
+                return child_lost(None, attempt=attempt, chance=self._chance)
+            case _:
+                _log.error("child_machinery_failed", exc_info=error)
+                return outcome_of_error(error, attempt=attempt, chance=self._chance)
+
+    async def _warm_one(self) -> None:
+        async with self._lane() as lane:
+            try:
+                await _call(lane, children.warm, timeout_seconds=_WARM_SECONDS)
+            except (OSError, RuntimeError) as error:
+                _log.warning("child_not_warm", error=repr(error))
+
+    @asynccontextmanager
+    async def _lane(self) -> AsyncIterator[Lane]:
+        lane = await self._free.get()
+        try:
+            yield lane
+        finally:
+            self._free.put_nowait(lane)
+
+
+async def _call(
+    lane: Lane, function: Callable[..., ResultT], *args: object, timeout_seconds: float
+) -> ResultT:
+    try:
+        return await _try_call(lane, function, *args, timeout_seconds=timeout_seconds)
+    except BrokenProcessPool:
+        # The child died before it took the call, so nothing has run yet.
+        return await _try_call(lane, function, *args, timeout_seconds=timeout_seconds)
+
+
+async def _try_call(
+    lane: Lane, function: Callable[..., ResultT], *args: object, timeout_seconds: float
+) -> ResultT:
+    if not lane.is_ready:
+        await asyncio.to_thread(lane.start)
+    scheduled = lane.schedule(function, *args, timeout_seconds=timeout_seconds)
+    try:
+        async with asyncio.timeout(timeout_seconds + LOST_REQUEST_SECONDS) as patience:
+            return await asyncio.wrap_future(scheduled)
+    except TimeoutError:
+        if patience.expired():
+            await asyncio.to_thread(lane.close)
+        raise

@@ -1,0 +1,38 @@
+"""The worker's own settings, beside those of the stores.
+
+Before: ``__main__`` reads them once from the environment.
+After: ``app`` passes each part what it needs.
+"""
+
+import socket
+
+from pydantic import Field
+
+from orchestrator_core.settings import Port, Settings
+
+PREFIX = "ORCHESTRATOR_WORKER_"
+
+
+class WorkerSettings(Settings):
+    """How one worker process works."""
+
+    concurrency: int = Field(default=4, ge=1, le=256, alias=f"{PREFIX}CONCURRENCY")
+    """Slots: attempts that run at the same time, and child processes for plain handlers."""
+    task_timeout_seconds: int = Field(
+        default=900, ge=1, le=86_400, alias=f"{PREFIX}TASK_TIMEOUT_SECONDS"
+    )
+    """Upper bound for every attempt, whatever its task type allows."""
+    drain_seconds: float = Field(default=30.0, ge=0, alias=f"{PREFIX}DRAIN_SECONDS")
+    """How long running attempts may go on after SIGTERM. The pod's grace period must be
+    about 15 s longer: what is left is handed back then."""
+    pod_name: str = Field(
+        default_factory=socket.gethostname, min_length=1, alias=f"{PREFIX}POD_NAME"
+    )
+    """For people and the autoscaler; never an identity."""
+    health_port: Port = Field(default=8081, alias=f"{PREFIX}HEALTH_PORT")
+    lease_seconds: float = Field(default=30.0, ge=1, alias=f"{PREFIX}LEASE_SECONDS")
+    """A lost worker's task is leased again after at most this long; extended every third of it."""
+    max_result_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES"
+    )
+    """A result is one row, written in one statement of at most 3 s."""
