@@ -1,0 +1,91 @@
+"""An example of a package of one's own task types; also what the tests run.
+
+Two kinds of handlers: ``async`` ones run on the worker's event loop, plain ones
+in a child process with a time limit and a memory limit.
+
+Before: ``pip install`` beside the worker; the entry point in ``pyproject.toml`` names ``handlers``.
+After: the worker publishes and runs these types like its own.
+"""
+
+import asyncio
+import os
+import signal
+import time
+
+from pydantic import Field
+
+from orchestrator_core.attempts import ResultFile
+from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
+
+handlers = HandlerGroup()
+
+ONE_DAY_SECONDS = 86_400
+
+
+class Sleep(Payload):
+    """How long to do nothing."""
+
+    seconds: float = Field(default=1.0, ge=0, le=ONE_DAY_SECONDS)
+
+
+class Fail(Payload):
+    """How often to fail before it works."""
+
+    times: int = Field(default=1, ge=0, le=1000)
+
+
+class Crash(Payload):
+    """Which signal the process sends to itself."""
+
+    signal: int = Field(default=int(signal.SIGKILL), ge=1, le=64)
+
+
+class Allocate(Payload):
+    """How much memory to fill."""
+
+    bytes: int = Field(default=64 * 1024 * 1024, ge=0, le=1 << 40)
+
+
+@handlers.register("demo_sleep", payload=Sleep, timeout_seconds=900)
+async def sleep(payload: Sleep, _: TaskContext) -> ResultFile:
+    """Wait; takes a slot but no processor."""
+    await asyncio.sleep(payload.seconds)
+    return _text(f"slept for {payload.seconds:g} s")
+
+
+@handlers.register("demo_fail", payload=Fail)
+async def fail(payload: Fail, context: TaskContext) -> ResultFile:
+    """Raise in the first attempts, then succeed."""
+    if context.attempt <= payload.times:
+        raise RuntimeError(f"attempt {context.attempt} fails, as asked")
+    return _text(f"succeeded in attempt {context.attempt}")
+
+
+@handlers.register("demo_crash", payload=Crash)
+def crash(payload: Crash, context: TaskContext) -> ResultFile:
+    """Kill the process that runs this attempt."""
+    os.kill(os.getpid(), payload.signal)
+    return _text(f"signal {payload.signal} did no harm in attempt {context.attempt}")
+
+
+@handlers.register("demo_spin", payload=Sleep, timeout_seconds=900)
+def spin(payload: Sleep, _: TaskContext) -> ResultFile:
+    """Keep a processor busy."""
+    until = time.monotonic() + payload.seconds
+    turns = 0
+    while time.monotonic() < until:
+        turns += 1
+    return _text(f"spun {turns} times in {payload.seconds:g} s")
+
+
+@handlers.register("demo_allocate", payload=Allocate, memory_bytes=512 * 1024 * 1024)
+def allocate(payload: Allocate, _: TaskContext) -> ResultFile:
+    """Fill memory; more than half a gigabyte ends the attempt."""
+    filled = b"\x01" * payload.bytes
+    return _text(f"filled {len(filled)} bytes")
+
+
+def _text(sentence: str) -> ResultFile:
+    return ResultFile(
+        content=f"{sentence}\n".encode(), content_type="text/plain", file_name="demo.txt"
+    )
