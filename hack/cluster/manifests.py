@@ -7,6 +7,7 @@ Before: ``node`` once the API server answers.
 After: ``ApiServer.apply``.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from hack.cluster.layouts import DNS_SERVICE_ADDRESS
@@ -18,7 +19,7 @@ _NAMESPACE = "kube-system"
 _DNS_LABELS = {"k8s-app": "kube-dns"}
 _DNS_USER = 10053
 
-_COREFILE = """.:5353 {
+_COREFILE = """.:53 {
   errors
   health :8080
   ready :8181
@@ -36,6 +37,9 @@ _COREFILE = """.:5353 {
   }
 }
 """
+
+_COREFILE_KEY = "taskorchestrator.dev/corefile"
+_HASH = hashlib.sha256(_COREFILE.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,8 @@ def _build_dns_deployment(image: str) -> dict[str, object]:
             "runAsNonRoot": True,
             "runAsUser": _DNS_USER,
             "seccompProfile": {"type": "RuntimeDefault"},
+            # Port 53 itself, not one behind it: policies that allow DNS name the pods' port 53.
+            "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
         },
         "containers": [_build_dns_container(image)],
         "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
@@ -165,7 +171,11 @@ def _build_dns_deployment(image: str) -> dict[str, object]:
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": _DNS_LABELS},
-            "template": {"metadata": {"labels": _DNS_LABELS}, "spec": pod},
+            "template": {
+                # A changed Corefile makes new pods; CoreDNS does not read it again.
+                "metadata": {"labels": _DNS_LABELS, "annotations": {_COREFILE_KEY: _HASH}},
+                "spec": pod,
+            },
         },
     }
 
@@ -176,8 +186,8 @@ def _build_dns_container(image: str) -> dict[str, object]:
         "image": image,
         "args": ["-conf", "/etc/coredns/Corefile"],
         "ports": [
-            {"name": "dns", "containerPort": 5353, "protocol": "UDP"},
-            {"name": "dns-tcp", "containerPort": 5353, "protocol": "TCP"},
+            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+            {"name": "dns-tcp", "containerPort": 53, "protocol": "TCP"},
         ],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}, "periodSeconds": 2},
         "livenessProbe": {

@@ -63,7 +63,9 @@ def remove_network(step: Step) -> None:
 
 def forget_addresses() -> None:
     """Forget the results that the CNI library keeps of pods that are no more."""
-    for cached in _CNI_CACHE.glob(f"{NETWORK_NAME}-*"):
+    for cached in _CNI_CACHE.glob(f"{NETWORK_NAME}-*-eth0"):
+        container = cached.name.removeprefix(f"{NETWORK_NAME}-").removesuffix("-eth0")
+        (_CNI_CACHE / f"cni-loopback-{container}-lo").unlink(missing_ok=True)
         cached.unlink(missing_ok=True)
 
 

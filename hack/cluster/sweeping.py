@@ -94,10 +94,11 @@ def list_pod_processes() -> set[int]:
     """List the processes below our cgroup, in every hierarchy of cgroup v1 or the one of v2."""
     pids: set[int] = set()
     for root in _own_cgroups():
-        for path in root.rglob("cgroup.procs"):
-            # A cgroup may vanish while we look.
+        # os.walk, because a cgroup may vanish while we look, and it does not mind.
+        for folder, _, _ in os.walk(root):
             with contextlib.suppress(OSError):
-                pids |= {int(pid) for pid in path.read_text(encoding="ascii").split()}
+                listed = Path(folder, "cgroup.procs").read_text(encoding="ascii")
+                pids |= {int(pid) for pid in listed.split()}
     # 0 stands for a process of another pid namespace.
     return pids - {0}
 
@@ -133,12 +134,9 @@ def _copy_cpuset() -> None:
 
 def _remove_cgroups() -> None:
     for root in _own_cgroups():
-        for folder in sorted(root.rglob("*"), key=lambda path: len(path.parts), reverse=True):
-            if folder.is_dir():
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-        with contextlib.suppress(OSError):
-            root.rmdir()
+        for folder, _, _ in os.walk(root, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
 
 
 def _is_unified() -> bool:
