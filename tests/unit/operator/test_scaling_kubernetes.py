@@ -5,18 +5,32 @@ from typing import Any
 
 import pytest
 
-from orchestrator_operator.scaling_kubernetes import to_worker_pod
+from orchestrator_operator.scaling_kubernetes import KubernetesWorkers, to_worker_pod
+from orchestrator_operator.testing.fake_cluster import FakeCluster
 
+LABELS = {"app.kubernetes.io/instance": "demo", "app.kubernetes.io/component": "worker"}
+RESOURCE = {
+    "apiVersion": "taskorchestrator.dev/v1alpha1",
+    "kind": "Orchestrator",
+    "metadata": {"name": "demo", "namespace": "team", "uid": "uid-of-demo"},
+}
+COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 CREATED = "2026-01-01T00:00:00Z"
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:04Z"}
 NOT_READY = {**READY, "status": "False"}
 
 
-def a_pod(**status: Any) -> dict[str, Any]:
+def a_pod(name: str = "worker-1", **status: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "worker-1", "creationTimestamp": CREATED, "annotations": {}},
+        "metadata": {
+            "name": name,
+            "namespace": "team",
+            "creationTimestamp": CREATED,
+            "labels": dict(LABELS),
+            "annotations": {},
+        },
         "status": {"phase": "Running", **status},
     }
 
@@ -81,3 +95,102 @@ def test_the_deletion_cost_is_read_from_the_annotation(text: str, cost: int) -> 
     pod["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"] = text
 
     assert to_worker_pod(pod).deletion_cost == cost
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    """A cluster with the worker Deployment of ``demo``: two replicas, up to date."""
+    cluster = FakeCluster()
+    cluster.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "demo-worker", "namespace": "team"},
+            "spec": {"replicas": 2, "selector": {"matchLabels": LABELS}, "paused": False},
+        }
+    )
+    set_status(cluster)
+    return cluster
+
+
+def set_status(cluster: FakeCluster, **changes: int) -> None:
+    status = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, **changes}
+    cluster.set_status("Deployment", "team", "demo-worker", status)
+
+
+async def test_living_pods_of_this_resource_are_observed(cluster: FakeCluster) -> None:
+    going, stranger = a_pod("going"), a_pod("stranger")
+    going["metadata"]["deletionTimestamp"] = CREATED
+    stranger["metadata"]["labels"]["app.kubernetes.io/instance"] = "other"
+    for pod in (a_pod("a", conditions=[READY]), a_pod("b"), going, stranger):
+        cluster.put(pod)
+    cluster.put(a_pod("evicted", phase="Failed"))
+
+    workers = await KubernetesWorkers(cluster, resource=RESOURCE).observe_workers()
+
+    assert workers is not None
+    assert workers.replicas == 2
+    assert [(pod.name, pod.is_ready) for pod in workers.pods] == [("a", True), ("b", False)]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_rolling_out"),
+    [
+        ({}, False),
+        ({"updatedReplicas": 1}, True),
+        ({"observedGeneration": 0}, True),
+        ({"replicas": 0, "updatedReplicas": 0}, False),
+    ],
+    ids=["all new", "some old", "not looked at yet", "nobody there"],
+)
+async def test_a_rollout_is_seen(
+    cluster: FakeCluster,
+    status: dict[str, int],
+    is_rolling_out: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    set_status(cluster, **status)
+
+    workers = await KubernetesWorkers(cluster, resource=RESOURCE).observe_workers()
+
+    assert workers is not None
+    assert workers.is_rolling_out is is_rolling_out
+
+
+async def test_without_a_deployment_there_are_no_workers() -> None:
+    assert await KubernetesWorkers(FakeCluster(), resource=RESOURCE).observe_workers() is None
+
+
+async def test_replicas_are_written_and_owned_and_nothing_else(cluster: FakeCluster) -> None:
+    await KubernetesWorkers(cluster, resource=RESOURCE).set_replicas(5)
+
+    key = ("Deployment", "team", "demo-worker")
+    assert cluster.objects[key]["spec"]["replicas"] == 5
+    assert cluster.objects[key]["spec"]["paused"] is False
+    assert cluster.owners[key] == {"orchestrator-autoscaler": {("spec", "replicas")}}
+
+
+async def test_deletion_costs_are_set_and_removed(cluster: FakeCluster) -> None:
+    cluster.put(a_pod("a"))
+    cluster.put(a_pod("b"))
+    workers = KubernetesWorkers(cluster, resource=RESOURCE)
+
+    await workers.set_deletion_costs({"a": -1000, "b": -1000})
+    await workers.set_deletion_costs({"b": 0, "gone": 0})
+
+    annotations = {name: cluster.objects["Pod", "team", name]["metadata"] for name in "ab"}
+    assert annotations["a"]["annotations"] == {COST_ANNOTATION: "-1000"}
+    assert annotations["b"]["annotations"] == {}
+
+
+async def test_events_are_about_the_resource(cluster: FakeCluster) -> None:
+    workers = KubernetesWorkers(cluster, resource=RESOURCE)
+
+    await workers.emit_event("ScaledOut", "3→9: 41 ready")
+    await workers.emit_event("LoadUnavailable", "held", is_warning=True)
+
+    told = [(each["type"], each["reason"], each["message"]) for each in cluster.events]
+    assert told == [
+        ("Normal", "ScaledOut", "3→9: 41 ready"),
+        ("Warning", "LoadUnavailable", "held"),
+    ]
+    assert cluster.events[0]["involvedObject"]["uid"] == "uid-of-demo"
