@@ -91,12 +91,29 @@ def _resolved(source: Schema, definitions: Schema) -> Schema:
 
 
 def _with_nested_default(name: str, child: Schema, parent: Schema) -> Schema:
-    """Give an object that may be left out the default ``{}``, unless absence means something."""
+    """Give an object that may be left out a default, unless its absence means something.
+
+    The default is complete: rules are checked against it as it stands, before the defaults of
+    what is below are filled in.
+    """
+    if child.get("type") != "object":
+        return child
     optional = name not in parent.get("required", ())
     has_defaults = any("default" in field for field in child.get("properties", {}).values())
-    if optional and "default" not in child and child.get("type") == "object" and has_defaults:
-        return {**child, "default": {}}
+    if "default" in child or (optional and has_defaults):
+        return {**child, "default": _filled(child.get("default", {}), child)}
     return child
+
+
+def _filled(value: Schema, schema: Schema) -> Schema:
+    """Return an object's default with the defaults of all that is below it."""
+    result = dict(value)
+    for name, field in schema.get("properties", {}).items():
+        if name in result and field.get("type") == "object":
+            result[name] = _filled(result[name], field)
+        elif name not in result and "default" in field:
+            result[name] = field["default"]
+    return result
 
 
 LONGEST_LIST = 64
