@@ -21,8 +21,6 @@ from starlette.responses import Response
 from orchestrator_core.errors import StoreUnavailableError
 
 State = Literal["ok", "unavailable"]
-PING_SECONDS = 1.0
-"""The kubelet's probes give up after a second or a few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +33,14 @@ class Health:
     """Without these the process is not ready."""
     is_alive: Callable[[], bool]
     """Whether all background services still run."""
+    ping_seconds: float = 1.0
+    """The kubelet's probes give up after a second or a few."""
 
     async def observe(self) -> "HealthView":
         """Ask all stores at once, each within its deadline."""
-        states = await asyncio.gather(*(_observe(ping) for ping in self.pings.values()))
+        states = await asyncio.gather(
+            *(_observe(ping, timeout_seconds=self.ping_seconds) for ping in self.pings.values())
+        )
         dependencies: dict[str, State] = dict(zip(self.pings, states, strict=True))
         failing = {name for name, state in dependencies.items() if state != "ok"}
         if failing & self.needed:
@@ -94,9 +96,9 @@ def _answer(status: int, body: object) -> Response:
     return Response(to_json(body), status, headers=headers, media_type="application/json")
 
 
-async def _observe(ping: Callable[[], Awaitable[object]]) -> State:
+async def _observe(ping: Callable[[], Awaitable[object]], *, timeout_seconds: float) -> State:
     try:
-        async with asyncio.timeout(PING_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             await ping()
     except (StoreUnavailableError, TimeoutError):
         return "unavailable"

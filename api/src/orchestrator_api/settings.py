@@ -10,6 +10,7 @@ After: ``app`` passes the frozen models on.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -38,7 +39,9 @@ class ApiSettings(Settings):
     jwt_secret: SecretStr = Field(
         default=SecretStr("supersecret"), alias="JWT_SECRET", min_length=1
     )
-    log_level: str = Field(default="INFO", alias="ORCHESTRATOR_API_LOG_LEVEL")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", alias="ORCHESTRATOR_API_LOG_LEVEL"
+    )
 
     access_token_ttl_seconds: int = Field(
         default=900, gt=0, le=86_400, alias="ORCHESTRATOR_API_ACCESS_TOKEN_TTL_SECONDS"
@@ -54,9 +57,9 @@ class ApiSettings(Settings):
     """12 takes a quarter of a second on a 2 GHz core."""
 
     body_limit_bytes: int = Field(
-        default=8 << 20, ge=1024, alias="ORCHESTRATOR_API_BODY_LIMIT_BYTES"
+        default=10 << 20, ge=1024, alias="ORCHESTRATOR_API_BODY_LIMIT_BYTES"
     )
-    """A photograph of 6 MB in base64."""
+    """A photograph of 7 MB in base64, with room around it."""
     bodies_in_memory_bytes: int = Field(
         default=64 << 20, ge=1024, alias="ORCHESTRATOR_API_BODIES_IN_MEMORY_BYTES"
     )

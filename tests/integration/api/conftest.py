@@ -76,14 +76,12 @@ async def serving(settings: ProcessSettings) -> AsyncIterator[httpx.AsyncClient]
 
 
 @pytest.fixture
-async def client(
-    process_settings: ProcessSettings, task_types: None
-) -> AsyncIterator[httpx.AsyncClient]:
+async def client(process_settings: ProcessSettings) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(process_settings) as client:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 async def task_types(database: Database) -> None:
     """What workers would have published."""
     await WorkerStore(database).publish_types(

@@ -18,6 +18,7 @@ import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from orchestrator_api.errors import FieldFault
 from orchestrator_core.errors import StoreUnavailableError, UnknownTaskTypeError
@@ -54,6 +55,9 @@ class KnownType:
             ]
         except RecursionError:
             return [FieldFault("payload", "is nested too deep")]
+        except Unresolvable:
+            _log.exception("schema refers to the outside", task_type=self.published.name)
+            return [FieldFault("payload", "can't be checked: the type's schema is broken")]
 
 
 @dataclass(frozen=True, slots=True)
