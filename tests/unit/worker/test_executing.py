@@ -1,0 +1,208 @@
+"""An attempt ends in an outcome, whatever its handler does."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from orchestrator_core.attempts import Failed, Outcome, ResultFile, RetryAfter, Succeeded
+from orchestrator_core.handlers import GiveUpError, Handler, RetryLaterError, TaskContext
+from orchestrator_core.tasks import ErrorCode
+from orchestrator_core.testing import AnyPayload, a_claim, a_handler, a_result, raising
+from orchestrator_worker import executing
+from orchestrator_worker.executing import Executor
+from orchestrator_worker.processes import Lanes
+
+LIMIT_SECONDS = 900
+MAX_RESULT_BYTES = 1024
+
+
+def an_executor(*handlers: Handler, task_timeout_seconds: float = LIMIT_SECONDS) -> Executor:
+    return Executor(
+        {handler.task_type: handler for handler in handlers},
+        Lanes(0, chance=Random(1)),
+        task_timeout_seconds=task_timeout_seconds,
+        max_result_bytes=MAX_RESULT_BYTES,
+        chance=Random(1),
+    )
+
+
+async def outcome_of(handler: Handler, **claim: object) -> Outcome:
+    return await an_executor(handler).execute(a_claim(**claim))  # type: ignore[arg-type]
+
+
+async def never(_: AnyPayload, __: TaskContext) -> ResultFile:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_handler_that_returns_a_file_succeeds() -> None:
+    assert await outcome_of(a_handler()) == Succeeded(a_result())
+
+
+async def test_a_handler_gets_its_payload_as_a_model_and_its_attempt() -> None:
+    async def echo(payload: AnyPayload, context: TaskContext) -> ResultFile:
+        return a_result(f"{payload.text} {context.task_id} {context.attempt}".encode())
+
+    outcome = await outcome_of(a_handler(echo), payload='{"text": "hello"}', attempt=2)
+
+    assert outcome == Succeeded(a_result(b"hello 17 2"))
+
+
+async def test_a_handlers_error_is_retried_after_a_growing_delay() -> None:
+    outcome = await outcome_of(a_handler(raising(ValueError("no such file"))), attempt=3)
+
+    assert isinstance(outcome, RetryAfter)
+    assert (outcome.code, outcome.message) == (
+        ErrorCode.HANDLER_ERROR,
+        "ValueError: no such file",
+    )
+    assert 0 <= outcome.delay_seconds <= 4
+
+
+async def test_a_handler_that_gives_up_fails_for_good() -> None:
+    outcome = await outcome_of(a_handler(raising(GiveUpError("the image is damaged"))))
+
+    assert outcome == Failed(ErrorCode.HANDLER_ERROR, "the image is damaged")
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [(90, 90), (-1, 0), (float("nan"), 0), (1e12, 24 * 3600)]
+)
+async def test_a_handler_that_asks_for_time_gets_it_within_reason(
+    asked: float, given: float
+) -> None:
+    error = RetryLaterError("the server is busy", delay_seconds=asked)
+
+    outcome = await outcome_of(a_handler(raising(error)))
+
+    assert outcome == RetryAfter(ErrorCode.HANDLER_ERROR, "the server is busy", given)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
+async def test_a_handler_can_not_end_the_worker(error: BaseException) -> None:
+    outcome = await outcome_of(a_handler(raising(error)))
+
+    assert isinstance(outcome, RetryAfter)
+    assert type(error).__name__ in outcome.message
+
+
+async def test_a_handler_without_memory_is_told_apart() -> None:
+    outcome = await outcome_of(a_handler(raising(MemoryError())))
+
+    assert isinstance(outcome, RetryAfter)
+    assert outcome.code is ErrorCode.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("payload", ["", "[]", '{"text": 1}', '{"other": "field"}'])
+async def test_a_payload_that_does_not_fit_fails_for_good(payload: str) -> None:
+    outcome = await outcome_of(a_handler(), payload=payload)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.code is ErrorCode.INVALID_PAYLOAD
+
+
+async def test_a_refused_payload_names_the_field_and_never_its_value() -> None:
+    outcome = await outcome_of(a_handler(), payload='{"text": ["secret"]}')
+
+    assert isinstance(outcome, Failed)
+    assert "text: Input should be a valid string" in outcome.message
+    assert "secret" not in outcome.message
+
+
+async def test_a_result_that_is_no_file_fails_with_a_sentence() -> None:
+    async def run(_: AnyPayload, __: TaskContext) -> ResultFile:
+        return "done"  # type: ignore[return-value]
+
+    outcome = await outcome_of(a_handler(run))
+
+    assert outcome == Failed(
+        ErrorCode.HANDLER_ERROR, "the handler returned str; expected a ResultFile"
+    )
+
+
+async def test_a_result_that_is_too_large_fails_with_a_sentence() -> None:
+    async def run(_: AnyPayload, __: TaskContext) -> ResultFile:
+        return a_result(b"x" * (MAX_RESULT_BYTES + 1))
+
+    outcome = await outcome_of(a_handler(run))
+
+    assert isinstance(outcome, Failed)
+    assert "ask for a smaller result" in outcome.message
+
+
+async def test_an_unknown_type_is_left_to_another_worker() -> None:
+    outcome = await an_executor().execute(a_claim(task_type="newer"))
+
+    assert outcome == RetryAfter(
+        ErrorCode.HANDLER_ERROR,
+        "the worker that took the task does not know the type 'newer'",
+        30.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "handler", "worker"), [(0.01, 60, 60), (60, 0.01, 60), (60, 60, 0.01)]
+)
+async def test_the_shortest_of_three_limits_ends_the_attempt(
+    task: float, handler: float, worker: float
+) -> None:
+    slow = a_handler(never, timeout_seconds=handler)  # type: ignore[arg-type]
+    executor = an_executor(slow, task_timeout_seconds=worker)
+
+    outcome = await executor.execute(a_claim(timeout_seconds=task))
+
+    assert isinstance(outcome, RetryAfter)
+    assert (outcome.code, outcome.message) == (
+        ErrorCode.TIMEOUT,
+        "the attempt took longer than 0.01 s and was stopped",
+    )
+
+
+async def test_a_handlers_own_timeout_error_is_no_timeout_of_the_attempt() -> None:
+    outcome = await outcome_of(a_handler(raising(TimeoutError("upstream"))))
+
+    assert isinstance(outcome, RetryAfter)
+    assert outcome.code is ErrorCode.HANDLER_ERROR
+
+
+async def test_a_handler_that_ignores_its_cancellation_ends_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executing, "CANCEL_SECONDS", 0.01)
+    is_over = asyncio.Event()
+
+    async def stubborn(_: AnyPayload, __: TaskContext) -> ResultFile:
+        while not is_over.is_set():
+            try:
+                await is_over.wait()
+            except asyncio.CancelledError:
+                continue
+        return a_result()
+
+    outcome = await outcome_of(a_handler(stubborn), timeout_seconds=0.01)
+    is_over.set()
+
+    assert isinstance(outcome, RetryAfter)
+    assert outcome.code is ErrorCode.TIMEOUT
+
+
+async def test_a_cancelled_attempt_cancels_its_handler() -> None:
+    has_begun, was_cancelled = asyncio.Event(), asyncio.Event()
+
+    async def run(_: AnyPayload, __: TaskContext) -> ResultFile:
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            was_cancelled.set()
+            raise
+        raise AssertionError
+
+    attempt = asyncio.create_task(outcome_of(a_handler(run)))
+    await has_begun.wait()
+    attempt.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert was_cancelled.is_set()

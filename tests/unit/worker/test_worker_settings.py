@@ -1,0 +1,21 @@
+"""What the worker accepts from its environment."""
+
+import pytest
+
+from orchestrator_core.errors import SettingsError
+from orchestrator_core.settings import read_settings
+from orchestrator_worker.settings import WorkerSettings
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = read_settings(WorkerSettings, {})
+
+    assert (settings.concurrency, settings.task_timeout_seconds) == (4, 900)
+    assert (settings.health_port, settings.lease_seconds) == (8081, 30.0)
+    assert settings.pod_name
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-1"])
+def test_a_wrong_value_names_its_variable(value: str) -> None:
+    with pytest.raises(SettingsError, match="ORCHESTRATOR_WORKER_CONCURRENCY"):
+        read_settings(WorkerSettings, {"ORCHESTRATOR_WORKER_CONCURRENCY": value})
