@@ -56,10 +56,11 @@ class ApiServer:
             {"Content-Type": "application/apply-patch+yaml"},
         )
         if not _OK <= status < _MULTIPLE_CHOICES:
+            reason = body.decode(errors="replace")[:500]
             raise ToolError(
-                f"the API server answered {status} to {path}: {body.decode(errors='replace')[:500]}",
-                advice="run `hack/cluster logs apiserver`; if the disk was damaged, "
-                "`hack/cluster down --reset` makes an empty cluster",
+                f"the API server answered {status} to {path}: {reason}",
+                advice="run `python3 hack/cluster logs apiserver`; if the disk was damaged, "
+                "`python3 hack/cluster down --reset` makes an empty cluster",
             )
 
     def _call(

@@ -75,7 +75,7 @@ def read_images(archive: Path) -> tuple[ArchivedImage, ...]:
             f"cannot read {archive}: {error.strerror or error}", advice=advice
         ) from error
     except (tarfile.TarError, KeyError, ValueError, TypeError) as error:
-        raise ToolError(f"{archive} is not a docker-archive ({error})", advice=advice) from error
+        raise ToolError(f"{archive} is not a docker-archive", advice=advice) from error
 
 
 def _read_entry(tar: tarfile.TarFile, entry: dict[str, object]) -> ArchivedImage:

@@ -51,6 +51,15 @@ _KUBERNETES_STAMP = (
     f"-X {_VERSION_PACKAGE}.gitMajor=1 -X {_VERSION_PACKAGE}.gitMinor=34"
 )
 
+_HELM = "helm.sh/helm/v3"
+# Helm's own make says the Kubernetes version of its modules; without it `helm template` claims
+# 1.20, and a chart that asks for more is refused.
+_HELM_STAMP = (
+    f"-X {_HELM}/internal/version.version=v3.22.0 "
+    f"-X {_HELM}/pkg/lint/rules.k8sVersionMajor=1 -X {_HELM}/pkg/lint/rules.k8sVersionMinor=37 "
+    f"-X {_HELM}/pkg/chartutil.k8sVersionMajor=1 -X {_HELM}/pkg/chartutil.k8sVersionMinor=37"
+)
+
 KUBERNETES = Build("kubernetes", link_flags=_KUBERNETES_STAMP, usual_seconds=295)
 COREDNS = Build("coredns", usual_seconds=55)
 KUBE_ROUTER = Build(
@@ -64,7 +73,7 @@ KUBECTL = Build("kubectl", link_flags=_KUBERNETES_STAMP, usual_seconds=95)
 HELM = Build(
     "helm",
     "helm.sh/helm/v3/cmd/helm",
-    link_flags="-X helm.sh/helm/v3/internal/version.version=v3.22.0",
+    link_flags=_HELM_STAMP,
     usual_seconds=120,
 )
 MIGRATE = Build(

@@ -33,21 +33,32 @@ def find_provider(
     """
     name = requested or _find_given(layout, environ) or _recall(layout)
     if name is None:
-        raise ToolError("there is no cluster yet", advice="run `hack/cluster up`")
+        raise ToolError("there is no cluster yet", advice="run `python3 hack/cluster up`")
     return _make(name, layout, environ, progress)
 
 
 def choose_provider(
     requested: str | None, layout: Layout, environ: Mapping[str, str], progress: Progress
 ) -> Provider:
-    """Choose the cluster to bring up, and remember it."""
+    """Choose the cluster to bring up.
+
+    Raises:
+        ToolError: another kind of cluster is there already.
+    """
     name = requested or _find_given(layout, environ) or _recall(layout) or _discover(progress)
-    provider = _make(name, layout, environ, progress)
-    if name != "existing":
-        _check_switch(name, layout)
-        layout.root.mkdir(parents=True, exist_ok=True)
-        _memory(layout).write_text(name, encoding="ascii")
-    return provider
+    before = _recall(layout)
+    if name != "existing" and before not in (None, name):
+        raise ToolError(
+            f"this machine's cluster is of the kind `{before}`, not `{name}`",
+            advice="run `python3 hack/cluster down --reset` first; both keep the same kubeconfig",
+        )
+    return _make(name, layout, environ, progress)
+
+
+def remember(provider: Provider, layout: Layout) -> None:
+    """Remember the choice, unless it is made anew each time by KUBECONFIG."""
+    if provider.name != "existing":
+        _memory(layout).write_text(provider.name, encoding="ascii")
 
 
 def forget(layout: Layout) -> None:
@@ -62,7 +73,7 @@ def find_kubeconfig(environ: Mapping[str, str]) -> Path | None:
 
 
 def _find_given(layout: Layout, environ: Mapping[str, str]) -> str | None:
-    # `export KUBECONFIG=$(hack/cluster kubeconfig)` must not turn our own cluster into a
+    # `export KUBECONFIG=$(python3 hack/cluster kubeconfig)` must not turn our own cluster into a
     # stranger's.
     given = find_kubeconfig(environ)
     return "existing" if given and given != layout.kubeconfig.absolute() else None
@@ -78,15 +89,6 @@ def _discover(progress: Progress) -> str:
     if kinds.is_docker_running() and kinds.can_have_image(progress):
         return "kind"
     return "local"
-
-
-def _check_switch(name: str, layout: Layout) -> None:
-    before = _recall(layout)
-    if before not in (None, name):
-        raise ToolError(
-            f"this machine's cluster is of the kind `{before}`, not `{name}`",
-            advice="run `hack/cluster down --reset` first; both keep the same kubeconfig",
-        )
 
 
 def _make(name: str, layout: Layout, environ: Mapping[str, str], progress: Progress) -> Provider:

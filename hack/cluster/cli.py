@@ -7,6 +7,7 @@ After: a ``Provider`` does the work; an error becomes a paragraph and exit statu
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,7 +59,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="hack/cluster", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=formatter
+        prog="python3 hack/cluster",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=formatter,
     )
     parser.add_argument(
         "--provider", choices=choosing.NAMES, help="which kind of cluster; default: see above"
@@ -104,6 +108,9 @@ def _up(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str])
     progress = Progress(layout.logs)
     with locking.hold(layout.root / "lock", "up", say=progress.say):
         provider = choosing.choose_provider(options.provider, layout, environ, progress)
+        provider.check()
+        # From here on something may be made, and `down` must know of what kind.
+        choosing.remember(provider, layout)
         provider.up(progress)
     progress.say(f"the cluster is up: export KUBECONFIG={provider.kubeconfig}")
     return 0
@@ -159,7 +166,8 @@ def _logs(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str
         known = ", ".join(logs) or "none on this machine"
         raise ToolError(f"there is no log of {options.component}", advice=f"there are: {known}")
     follow = ["--follow=name", "--retry"] if options.follow else []
-    os.execvp("tail", ["tail", "--lines=200", *follow, str(logs[options.component])])
+    command = ["tail", "--lines=200", *follow, str(logs[options.component])]
+    return subprocess.run(command, check=False).returncode
 
 
 def _kubeconfig(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str]) -> int:

@@ -29,17 +29,24 @@ class ExistingCluster:
         """As the user gave it."""
         return self._kubeconfig
 
-    def up(self, progress: Progress) -> None:
-        """Check that it can be reached.
+    def check(self) -> None:
+        """Insist on the file.
 
         Raises:
-            ToolError: it cannot.
+            ToolError: it is not there.
         """
         if not self._kubeconfig.exists():
             raise ToolError(
                 f"KUBECONFIG names {self._kubeconfig}, which is not there",
                 advice="correct it, or `unset KUBECONFIG` to get a cluster on this machine",
             )
+
+    def up(self, progress: Progress) -> None:
+        """Check that it can be reached.
+
+        Raises:
+            ToolError: it cannot.
+        """
         with progress.step(f"asking the cluster of {self._kubeconfig}"):
             reason = self._find_fault()
         if reason:

@@ -60,13 +60,20 @@ class KindCluster:
         """Written by kind."""
         return self._layout.kubeconfig
 
-    def up(self, progress: Progress) -> None:
-        """Create the container, or start it again after a reboot."""
+    def check(self) -> None:
+        """Insist on a Docker daemon.
+
+        Raises:
+            ToolError: there is none.
+        """
         if not is_docker_running():
             raise ToolError(
                 "the Docker daemon does not answer",
                 advice="start Docker, or use `--provider local`",
             )
+
+    def up(self, progress: Progress) -> None:
+        """Create the container, or start it again after a reboot."""
         kind = self._kind(progress)
         if not self._exists():
             self._create(kind, progress)

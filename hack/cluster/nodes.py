@@ -58,9 +58,16 @@ class LocalNode:
         """The administrator's."""
         return self._layout.kubeconfig
 
+    def check(self) -> None:
+        """Insist on root, room and free ports."""
+        preflight.check_machine()
+        is_built = all(builds.find_built(build, self._layout) for build in builds.NODE_BUILDS)
+        needed_bytes = preflight.LATER_BYTES if is_built else preflight.FIRST_BYTES
+        preflight.check_disk(self._layout.root, needed_bytes=needed_bytes)
+        preflight.check_ports(starting.find_pids(self._layout))
+
     def up(self, progress: Progress) -> None:
         """Install, build, start and wait; each only as far as it is missing."""
-        self._check()
         packages.install(packages.NODE_PROGRAMS, progress)
         built = {
             b.name: builds.build_program(b, self._layout, progress) for b in builds.NODE_BUILDS
@@ -92,7 +99,9 @@ class LocalNode:
     def load(self, archives: Sequence[Path], progress: Progress) -> None:
         """Import archives; images that are there are left alone."""
         if not probes.is_socket_open(self._layout.containerd_socket):
-            raise ToolError("the local node is not running", advice="run `hack/cluster up` first")
+            raise ToolError(
+                "the local node is not running", advice="run `python3 hack/cluster up` first"
+            )
         for archive in archives:
             images.load_archive(archive, self._layout, progress)
 
@@ -103,13 +112,6 @@ class LocalNode:
     def list_logs(self) -> dict[str, Path]:
         """One log per process."""
         return {name: starting.log_of(self._layout, name) for name in NAMES}
-
-    def _check(self) -> None:
-        preflight.check_machine()
-        preflight.check_ports(starting.find_pids(self._layout))
-        is_built = all(builds.find_built(build, self._layout) for build in builds.NODE_BUILDS)
-        needed_bytes = preflight.LATER_BYTES if is_built else preflight.FIRST_BYTES
-        preflight.check_disk(self._layout.root, needed_bytes=needed_bytes)
 
     def _write_images(self, *programs: Path) -> list[Path]:
         written = []
@@ -173,7 +175,7 @@ class LocalNode:
             lambda: self._api.get(f"/api/v1/nodes/{NODE_NAME}") is not None,
             what=f"the kubelet did not register node {NODE_NAME}",
             timeout_seconds=_READY_SECONDS,
-            advice="see `hack/cluster logs kubelet`; " + starting.REPAIR,
+            advice="see `python3 hack/cluster logs kubelet`; " + starting.REPAIR,
         )
 
     def _apply(self, *, dns_image: str) -> None:
@@ -181,7 +183,10 @@ class LocalNode:
             self._api.apply(resource.path, resource.manifest)
 
     def _wait_ready(self) -> None:
-        advice = "see `hack/cluster status` and `hack/cluster logs kubelet`; " + starting.REPAIR
+        advice = (
+            "see `python3 hack/cluster status` and `python3 hack/cluster logs kubelet`; "
+            + starting.REPAIR
+        )
         wait_until(
             lambda: observing.is_node_ready(self._layout, self._api),
             what=f"node {NODE_NAME} was not ready",

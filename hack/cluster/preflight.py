@@ -46,8 +46,9 @@ def check_disk(folder: Path, *, needed_bytes: int) -> None:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
+        free, needed = f"{free_bytes / 1e9:.1f} GB", f"{needed_bytes / 1e9:.1f} GB"
         raise ToolError(
-            f"{folder} has {free_bytes / 1e9:.1f} GB free, and {needed_bytes / 1e9:.1f} GB are needed",
+            f"{folder} has {free} free, and {needed} are needed",
             advice="free some space (`go clean -cache` often helps), or set "
             "ORCHESTRATOR_CLUSTER_DIR to a folder on a larger disk",
         )

@@ -4,6 +4,9 @@ A record holds a process's id and its start time in ticks since boot. A pid alon
 after a reboot within seconds; id and start time together name one process, and nothing else is
 ever signalled.
 
+The process writes its own identity, before it becomes the program that is wanted: however
+suddenly this tool is ended, there is no process without a record.
+
 Before: ``components`` says what to run.
 After: records in the state directory, read by ``status``, ``down`` and the next ``up``.
 """
@@ -16,7 +19,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 LOG_LIMIT_BYTES = 32 * 1024 * 1024
@@ -24,11 +27,16 @@ LOG_LIMIT_BYTES = 32 * 1024 * 1024
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _POLL_SECONDS = 0.05
+_INTRODUCTION_SECONDS = 5.0
+
+
+_INTRODUCE = 'cat /proc/$$/stat >"$0" && exec "$@"'
+"""A shell that writes who it is and then turns into the program; id and start time stay."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A process that was started, as written to disk."""
+    """A process that was started, as found on disk."""
 
     pid: int
     start_ticks: int
@@ -46,14 +54,18 @@ def start(
     log: Path,
     fingerprint: str,
     env: Mapping[str, str] | None = None,
-) -> Record:
-    """Start a process that outlives this tool and write its record."""
+) -> None:
+    """Start a process that outlives this tool."""
     record.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     _make_room(log)
+    identity = _identity_of(record)
+    identity.unlink(missing_ok=True)
+    described = {"boot_id": _read_boot_id(), "fingerprint": fingerprint, "started_at": time.time()}
+    record.write_text(json.dumps(described), encoding="utf-8")
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            command,
+            ["/bin/sh", "-c", _INTRODUCE, str(identity), *command],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -61,26 +73,28 @@ def start(
             cwd="/",
             start_new_session=True,
         )
-    written = Record(
-        pid=process.pid,
-        start_ticks=_read_start_ticks(process.pid) or 0,
-        boot_id=_BOOT_ID.read_text(encoding="ascii").strip(),
-        fingerprint=fingerprint,
-        started_at=time.time(),
-    )
-    partial = record.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(written)), encoding="utf-8")
-    partial.replace(record)
-    # The process stays when this tool ends; until then Popen would warn about it.
+    deadline = time.monotonic() + _INTRODUCTION_SECONDS
+    while read_record(record) is None and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS / 10)
+    # The process stays when this tool ends; Popen would warn about that.
     process.returncode = 0
-    return written
 
 
 def read_record(record: Path) -> Record | None:
-    """Read a record; nothing when there is none or it is unreadable."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return Record(**json.loads(record.read_text(encoding="utf-8")))
+    """Read a record; nothing when there is none or it is incomplete."""
+    with contextlib.suppress(OSError, ValueError, TypeError, IndexError, KeyError):
+        described = json.loads(record.read_text(encoding="utf-8"))
+        stat = _identity_of(record).read_text(encoding="utf-8", errors="replace")
+        start_ticks = parse_start_ticks(stat)
+        if start_ticks is not None:
+            return Record(pid=int(stat.split()[0]), start_ticks=start_ticks, **described)
     return None
+
+
+def forget(record: Path) -> None:
+    """Remove a record."""
+    record.unlink(missing_ok=True)
+    _identity_of(record).unlink(missing_ok=True)
 
 
 def find_running(record: Path) -> Record | None:
@@ -91,11 +105,10 @@ def find_running(record: Path) -> Record | None:
 
 def is_running(record: Record) -> bool:
     """Say whether the process of a record, and no other with its pid, runs."""
-    with contextlib.suppress(OSError):
-        if _BOOT_ID.read_text(encoding="ascii").strip() != record.boot_id:
-            return False
+    if _read_boot_id() != record.boot_id:
+        return False
     _bury(record.pid)
-    return record.start_ticks != 0 and _read_start_ticks(record.pid) == record.start_ticks
+    return _read_start_ticks(record.pid) == record.start_ticks
 
 
 def end(record: Path, *, patience_seconds: float) -> bool:
@@ -112,7 +125,7 @@ def end(record: Path, *, patience_seconds: float) -> bool:
             is_killed = True
             _signal(running, signal.SIGKILL)
             wait_for_end(running, patience_seconds)
-    record.unlink(missing_ok=True)
+    forget(record)
     return is_killed
 
 
@@ -139,6 +152,14 @@ def _signal(record: Record, number: signal.Signals) -> None:
     # Checked a moment ago; a pid is not recycled within microseconds.
     with contextlib.suppress(ProcessLookupError):
         os.kill(record.pid, number)
+
+
+def _identity_of(record: Path) -> Path:
+    return record.with_suffix(".stat")
+
+
+def _read_boot_id() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def _bury(pid: int) -> None:

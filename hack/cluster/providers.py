@@ -43,6 +43,13 @@ class Provider(Protocol):
     def kubeconfig(self) -> Path:
         """How to reach the cluster; the file exists once it is up."""
 
+    def check(self) -> None:
+        """Insist on what ``up`` needs, changing nothing.
+
+        Raises:
+            ToolError: something is missing; one sentence says what to do.
+        """
+
     def up(self, progress: Progress) -> None:
         """Bring the cluster to where it can be used, from wherever it is."""
 

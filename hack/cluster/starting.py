@@ -18,7 +18,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """An unprivileged user's PATH lacks the folders of iptables and modprobe."""
 
 REPAIR = (
-    "run `up` again; if the disk was damaged, `down --reset` and then `up` make an empty cluster"
+    "run `python3 hack/cluster up` again; if the disk was damaged, `down --reset` and then `up` "
+    "make an empty cluster"
 )
 
 _HEALTH_SECONDS = 90.0
@@ -100,4 +101,4 @@ def end(names: Iterable[str], layout: Layout, step: Step) -> None:
         if processes.find_running(record):
             is_killed = processes.end(record, patience_seconds=_PATIENCE_SECONDS)
             step.write(f"{name} {'had to be killed' if is_killed else 'ended'}")
-        record.unlink(missing_ok=True)
+        processes.forget(record)

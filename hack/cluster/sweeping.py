@@ -83,7 +83,7 @@ def unmount_below(folders: Iterable[Path], step: Step) -> None:
 def list_mounts(mountinfo: str, folders: tuple[Path, ...]) -> list[Path]:
     """List the mounts at or below the folders, the last one mounted first.
 
-    Spaces in paths come as ``\\040`` (proc(5), mountinfo field 5).
+    A space in a path comes as a backslash and 040 (proc(5), mountinfo field 5).
     """
     points = [Path(_unescape(line.split()[4])) for line in mountinfo.splitlines()]
     own = [point for point in points if any(point.is_relative_to(folder) for folder in folders)]

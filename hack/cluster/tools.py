@@ -1,6 +1,6 @@
 """Programs that users of the cluster need: the machine's own where recent, else built here.
 
-Before: ``hack/cluster tool NAME``, make, and ``existing``.
+Before: ``python3 hack/cluster tool NAME``, make, and ``existing``.
 After: the path of a program.
 """
 
