@@ -8,6 +8,7 @@ Before: kopf watches the resource and its labelled children.
 After: ``looping`` makes passes. Kopf also serves the liveness probe.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 import kopf
@@ -82,6 +83,8 @@ async def watch(
     ring: Ring, complaint: Complaint, *, namespaces: Sequence[str], health_port: int
 ) -> None:
     """Run kopf until the process is asked to stop."""
+    # One line for each event of each pod says nothing: what a pass changes is logged.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     await kopf.operator(
         registry=build_registry(ring, complaint),
         settings=build_settings(),
