@@ -27,6 +27,9 @@ def build_headless_service(context: Context, component: str, port: int) -> Manif
             "spec": {
                 # The name resolves to the pod itself: no proxy between, and no address to lose.
                 "clusterIP": "None",
+                # There is one pod: whoever asks too early is better refused a connection at once
+                # than told that no such name exists, which resolvers remember for seconds.
+                "publishNotReadyAddresses": True,
                 "selector": context.selector(component),
                 "ports": [
                     {"name": component, "port": port, "targetPort": component, "protocol": "TCP"}
