@@ -109,24 +109,26 @@ def find_built(build: Build, layout: Layout, sources: Path = SOURCES) -> Path | 
     return program if os.access(program, os.X_OK) else None
 
 
-def build_program(build: Build, layout: Layout, progress: Progress) -> Path:
+def build_program(
+    build: Build, layout: Layout, progress: Progress, *, sources: Path = SOURCES
+) -> Path:
     """Return a program, building it first where the store has not got it.
 
     Raises:
         ToolError: there is no Go, or the build failed.
     """
-    found = find_built(build, layout)
+    found = find_built(build, layout, sources)
     if found:
         os.utime(found.parent)
         return found
     lock = layout.store / f"{build.name}.lock"
     with locking.hold(lock, f"building {build.name}", say=progress.say):
-        return find_built(build, layout) or _compile(build, layout, progress)
+        return find_built(build, layout, sources) or _compile(build, layout, progress, sources)
 
 
-def _compile(build: Build, layout: Layout, progress: Progress) -> Path:
+def _compile(build: Build, layout: Layout, progress: Progress, sources: Path) -> Path:
     go = _find_go(progress)
-    target = layout.store / f"{build.name}-{hash_content(build)}"
+    target = layout.store / f"{build.name}-{hash_content(build, sources)}"
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -137,7 +139,7 @@ def _compile(build: Build, layout: Layout, progress: Progress) -> Path:
     env = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
     with progress.step(f"building {build.name}", usual_seconds=build.usual_seconds) as step:
         try:
-            step.run(command, timeout_seconds=_BUILD_SECONDS, env=env, cwd=SOURCES / build.name)
+            step.run(command, timeout_seconds=_BUILD_SECONDS, env=env, cwd=sources / build.name)
         except CommandError as error:
             error.advice = (
                 "if the log speaks of the network, the Go module proxy cannot be reached "

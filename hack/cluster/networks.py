@@ -76,9 +76,7 @@ def remove_own_rules(saved: str) -> str:
 
 
 def _is_own(line: str, chains: set[str]) -> bool:
-    if _CHAIN.search(line) or "kube-router" in line:
-        return True
-    return f'name: "{NETWORK_NAME}"' in line or any(chain in line for chain in chains)
+    return bool(_CHAIN.search(line)) or any(chain in line for chain in chains)
 
 
 def _has_link(name: str) -> bool:

@@ -89,7 +89,7 @@ def probe(  # noqa: PLR0913 - the same keywords as run()
         if log:
             _announce(log, words)
         try:
-            process = subprocess.Popen(
+            starting = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL if input_text is None else subprocess.PIPE,
                 stdout=sink,
@@ -100,6 +100,7 @@ def probe(  # noqa: PLR0913 - the same keywords as run()
             )
         except FileNotFoundError as error:
             return Result(127, errors=f"{words[0]}: {error.strerror}")
+        process = stack.enter_context(starting)
         return _finish(process, words, timeout_seconds=timeout_seconds, log=log, text=input_text)
 
 
@@ -132,6 +133,9 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _announce(log: Path, words: list[str]) -> None:
