@@ -4,49 +4,16 @@ Before: the fixtures above have made a clean database and virtual host.
 After: tests talk to the application through HTTP; nothing is faked but the socket.
 """
 
-import json
-import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from asgi_lifespan import LifespanManager
 
-from orchestrator_api.app import create_app
-from orchestrator_api.settings import ApiSettings, ProcessSettings
+from api_clients import RESIZE_SCHEMA, User, a_task_type, a_user, api_settings, serving
+from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres.database import Database
-from orchestrator_core.postgres.worker_store import TaskType, WorkerStore
+from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
-
-JWT_SECRET = "a secret of at least thirty-two bytes"
-PASSWORD = "password123"
-
-RESIZE_SCHEMA = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "width": {"type": "integer", "minimum": 1, "maximum": 8000},
-        "format": {"enum": ["jpeg", "png", "webp"]},
-        "note": {"type": "string"},
-        "numbers": {"type": "array", "items": {"type": "number"}},
-    },
-}
-
-
-@dataclass(frozen=True)
-class User:
-    """An account that has logged in."""
-
-    id: int
-    name: str
-    access_token: str
-    refresh_token: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.access_token}"}
 
 
 @pytest.fixture
@@ -58,21 +25,6 @@ def process_settings(
     return ProcessSettings(
         api=api_settings(), postgres=postgres_settings, redis=redis_settings, amqp=amqp_settings
     )
-
-
-def api_settings(**values: object) -> ApiSettings:
-    """The defaults, but with a cheap password hash: its cost is no promise of these tests."""
-    given = {"JWT_SECRET": JWT_SECRET, "ORCHESTRATOR_API_BCRYPT_ROUNDS": 4, **values}
-    return ApiSettings.model_validate(given)
-
-
-@asynccontextmanager
-async def serving(settings: ProcessSettings) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the application and hand out a client of it."""
-    async with LifespanManager(create_app(settings)) as running:
-        transport = httpx.ASGITransport(app=running.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            yield client
 
 
 @pytest.fixture
@@ -95,12 +47,6 @@ async def task_types(database: Database) -> None:
     )
 
 
-def a_task_type(name: str, schema: Mapping[str, object]) -> TaskType:
-    return TaskType(
-        name=name, payload_schema=json.dumps(schema), timeout_seconds=60, max_attempts=5
-    )
-
-
 @pytest.fixture
 async def user(client: httpx.AsyncClient) -> User:
     return await a_user(client)
@@ -109,19 +55,3 @@ async def user(client: httpx.AsyncClient) -> User:
 @pytest.fixture
 async def stranger(client: httpx.AsyncClient) -> User:
     return await a_user(client)
-
-
-async def a_user(client: httpx.AsyncClient, name: str | None = None) -> User:
-    name = name or f"user-{uuid.uuid4().hex[:12]}"
-    credentials = {"username": name, "password": PASSWORD}
-    registered = await client.post("/auth/register", json=credentials)
-    tokens = (await client.post("/auth/login", json=credentials)).json()
-    return User(registered.json()["user_id"], name, tokens["access_token"], tokens["refresh_token"])
-
-
-async def a_task(client: httpx.AsyncClient, user: User, **wish: object) -> int:
-    answer = await client.post(
-        "/api/v1/tasks", json={"task_type": "IMAGE_RESIZE", **wish}, headers=user.headers
-    )
-    assert answer.status_code == 201, answer.text
-    return int(answer.json()["task_id"])
