@@ -12,12 +12,16 @@ import dataclasses
 import logging
 import ssl
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import kopf
 
 from orchestrator_operator.kinds import ORCHESTRATOR, WATCHED_CHILDREN
 from orchestrator_operator.looping import ResourceKey
 from orchestrator_operator.names import FIELD_MANAGER, INSTANCE_LABEL, MANAGED_BY_LABEL
+
+IDENTITY: Any = FIELD_MANAGER
+"""Kopf's type for it is not public."""
 
 Ring = Callable[[ResourceKey], None]
 Complaint = Callable[[], str]
@@ -110,5 +114,7 @@ async def watch(
         settings=build_settings(),
         clusterwide=not namespaces,
         namespaces=list(namespaces),
-        liveness_endpoint=f"http://0.0.0.0:{health_port}/healthz",
+        # Otherwise kopf asks for the name of the user, and a container's has none.
+        identity=IDENTITY,
+        liveness_endpoint=f"http://0.0.0:{health_port}/healthz",
     )
