@@ -104,6 +104,15 @@ def probe(  # noqa: PLR0913 - the same keywords as run()
         return _finish(process, words, timeout_seconds=timeout_seconds, log=log, text=input_text)
 
 
+def end_on_termination() -> None:
+    """Let SIGTERM interrupt this tool like Ctrl-C, so that it ends what it is running.
+
+    Programs run in sessions of their own; without this they would outlive a `timeout` or a
+    cancelled job.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _finish(
     process: "subprocess.Popen[bytes]",
     words: list[str],
