@@ -107,8 +107,9 @@ async def watch(
     ring: Ring, complaint: Complaint, *, namespaces: Sequence[str], health_port: int
 ) -> None:
     """Run kopf until the process is asked to stop."""
-    # One line for each event of each pod says nothing: what a pass changes is logged.
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    # A line for each event and each probe says nothing: what a pass changes is logged.
+    for name in ("kopf.objects", "kopf.activities", "aiohttp.access"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     await kopf.operator(
         registry=build_registry(ring, complaint),
         settings=build_settings(),
