@@ -26,8 +26,8 @@ def find_writable_folder() -> str:
 
     With a read-only root, ``/dev/shm`` is there in every container; ``/tmp`` only as a volume.
     """
-    folders = ("/dev/shm", tempfile.gettempdir())  # noqa: S108 - a private, unlinked file in it
-    return next((each for each in folders if os.access(each, os.W_OK)), folders[-1])
+    in_memory = "/dev/shm"  # noqa: S108 - gunicorn unlinks its file at once
+    return in_memory if os.access(in_memory, os.W_OK) else tempfile.gettempdir()
 
 
 bind = f"0.0.0.0:{_settings.port}"
