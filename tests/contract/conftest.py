@@ -32,7 +32,9 @@ from platform_under_test import KubectlError, kubectl, namespace, wait_until
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 90.0
+LOAD_SECONDS = 280.0
 RESOURCE = "contract"
+References = Mapping[str, str]
 BUILDERS: Mapping[str, Callable[[Context], list[dict[str, Any]]]] = {
     names.POSTGRES: build_postgres,
     names.REDIS: build_redis,
@@ -154,17 +156,23 @@ def credentials(password: str) -> Credentials:
     )
 
 
-@pytest.fixture(scope="module")
-def images() -> ResolvedImages:
+@pytest.fixture(scope="session")
+def references() -> References:
+    """Every image's reference by name: those of this checkout, or those that somebody names."""
     given = os.environ.get("ORCHESTRATOR_TEST_IMAGES")
-    if given is None:
-        command = [sys.executable, "-m", "hack.images", "list", "--json"]
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
-        )
-        given = done.stdout
-    known = {**DefaultImages().model_dump(), **json.loads(given)}
-    return ResolvedImages(**{name: known[name] for name in ResolvedImages.model_fields})
+    if given is not None:
+        return {**DefaultImages().model_dump(), **json.loads(given)}
+    # Loading what is loaded takes a second; asking for names alone could miss an edit.
+    command = [sys.executable, "-m", "hack.images", "load", "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=LOAD_SECONDS, check=True
+    )
+    return dict(json.loads(done.stdout)["images"])
+
+
+@pytest.fixture(scope="session")
+def images(references: References) -> ResolvedImages:
+    return ResolvedImages(**{name: references[name] for name in ResolvedImages.model_fields})
 
 
 @pytest.fixture(scope="module")
