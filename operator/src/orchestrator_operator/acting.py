@@ -103,7 +103,8 @@ class Actor:
         except ObjectRefusedError as error:
             await self._answer_refusal(step, existing, error, acted)
             return
-        self.memory.learn(step.manifest, applied)
+        if existing is not None or step.birth is None:
+            self.memory.learn(step.manifest, applied)
         acted.objects[step.key] = applied
         if existing is None:
             acted.changes.append(f"created {told}")
@@ -116,14 +117,19 @@ class Actor:
         return await self.cluster.get(kind, self.context.namespace, step.key[1])
 
     async def _write(self, step: Step, existing: Manifest | None) -> Manifest:
-        if existing is not None or step.birth is None:
-            return await self.cluster.apply(step.manifest, field_manager=names.FIELD_MANAGER)
-        # Born with replicas, which then pass to the autoscaler: it states them, and the next
-        # pass leaves them out.
-        await self.cluster.apply(step.birth, field_manager=names.FIELD_MANAGER)
-        return await self.cluster.apply(
-            only_replicas(step.birth), field_manager=names.AUTOSCALER_FIELD_MANAGER
-        )
+        if step.birth is None:
+            return await self._state(step.manifest)
+        # Born with replicas, which then pass to the autoscaler: it states them too, and from the
+        # next pass on they are left out here. In any other order they would fall back to 1.
+        born = await self._state(step.birth) if existing is None else existing
+        if not is_scaled(born):
+            born = await self.cluster.apply(
+                only_replicas(born), field_manager=names.AUTOSCALER_FIELD_MANAGER
+            )
+        return born if existing is None else await self._state(step.manifest)
+
+    async def _state(self, manifest: Manifest) -> Manifest:
+        return await self.cluster.apply(manifest, field_manager=names.FIELD_MANAGER)
 
     async def _answer_refusal(
         self, step: Step, existing: Manifest | None, error: ObjectRefusedError, acted: Acted
@@ -177,6 +183,15 @@ class Actor:
                 continue
             if await self.cluster.delete(child):
                 acted.changes.append(f"deleted {' '.join(key)}")
+
+
+def is_scaled(deployment: Manifest) -> bool:
+    """Return whether the autoscaler already states a Deployment's replicas."""
+    return any(
+        entry.get("manager") == names.AUTOSCALER_FIELD_MANAGER
+        and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+        for entry in deployment["metadata"].get("managedFields") or ()
+    )
 
 
 def only_replicas(deployment: Manifest) -> Manifest:

@@ -26,7 +26,7 @@ async def write_status(
 ) -> Manifest:
     """Write the status if it differs from the resource's; return the resource as it then is."""
     wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if wanted == resource.get("status"):
+    if _in_order(wanted) == _in_order(resource.get("status") or {}):
         return resource
     metadata = {key: resource["metadata"][key] for key in ("name", "namespace")}
     manifest = {
@@ -71,6 +71,16 @@ def _turns(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str
     if degraded.get("status") == "True" and has_turned:
         turns.append((WARNING, degraded["reason"], degraded["message"]))
     return turns
+
+
+def _in_order(status: dict[str, Any]) -> dict[str, Any]:
+    """Return a status with its lists sorted: an apply merges them in an order of its own."""
+    return {
+        key: sorted(value, key=lambda item: item.get("type") or item["name"])
+        if isinstance(value, list)
+        else value
+        for key, value in status.items()
+    }
 
 
 def _by_type(status: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,8 @@ WAITING_REASONS_OF_TROUBLE = frozenset(
         "RunContainerError",
     }
 )
+STABLE_REASONS = {"ErrImagePull": "ImagePullBackOff"}
+"""The kubelet alternates between these two for one and the same fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +116,11 @@ def _trouble_of_pod(pod: Manifest, now: datetime) -> Trouble | None:
         *(status.get("containerStatuses") or ()),
     ):
         waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in WAITING_REASONS_OF_TROUBLE:
+        reason = waiting.get("reason", "")
+        if reason in WAITING_REASONS_OF_TROUBLE:
             said = _last_words(container) or waiting.get("message", "")
-            return _trouble(pod, waiting["reason"], f"container {container['name']}: {said}")
+            stable = STABLE_REASONS.get(reason, reason)
+            return _trouble(pod, stable, f"container {container['name']}: {said}")
     for condition in status.get("conditions") or ():
         if condition.get("reason") == "Unschedulable" and _has_lasted(condition, now):
             return _trouble(pod, "Unschedulable", condition.get("message", ""))

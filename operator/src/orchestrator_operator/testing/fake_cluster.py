@@ -21,7 +21,12 @@ from orchestrator_operator.applying import (
     build_event,
 )
 from orchestrator_operator.kinds import Kind, Manifest, kind_of
-from orchestrator_operator.testing.field_ownership import Owners, apply_fields, leaves
+from orchestrator_operator.testing.field_ownership import (
+    Owners,
+    apply_fields,
+    leaves,
+    to_fields_v1,
+)
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -51,17 +56,18 @@ class FakeCluster:
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """Return the object, or None when there is none."""
-        return copy.deepcopy(self.objects.get((kind.kind, namespace, name)))
+        key = (kind.kind, namespace, name)
+        return self._shown(key) if key in self.objects else None
 
     async def list(
         self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
     ) -> tuple[Manifest, ...]:
         """Return all objects that carry ``labels``."""
         return tuple(
-            copy.deepcopy(manifest)
-            for (kind_name, where, _), manifest in sorted(self.objects.items())
-            if kind_name == kind.kind
-            and namespace in {None, where}
+            self._shown(key)
+            for key, manifest in sorted(self.objects.items())
+            if key[0] == kind.kind
+            and namespace in {None, key[1]}
             and (labels or {}).items() <= (manifest["metadata"].get("labels") or {}).items()
         )
 
@@ -73,7 +79,7 @@ class FakeCluster:
             raise AlreadyExistsError(f"create {key}: already exists")
         self._store(key, _defaulted(copy.deepcopy(manifest)), before=None)
         self.owners[key] = {f"{field_manager} (update)": {path for path, _ in leaves(manifest)}}
-        return copy.deepcopy(self.objects[key])
+        return self._shown(key)
 
     async def apply(
         self, manifest: Manifest, *, field_manager: str, subresource: str = ""
@@ -93,7 +99,7 @@ class FakeCluster:
             _refuse_immutable(before, merged)
         self._store(key, merged, before)
         self.owners[key] = owners
-        return copy.deepcopy(self.objects[key])
+        return self._shown(key)
 
     async def merge(self, manifest: Manifest, *, field_manager: str) -> Manifest | None:
         """Merge-patch an existing object; None when there is none."""
@@ -109,7 +115,7 @@ class FakeCluster:
         self._store(key, merged, before)
         owned = self.owners.setdefault(key, {}).setdefault(f"{field_manager} (update)", set())
         owned |= {path for path, _ in leaves(_stated(manifest, ""))}
-        return copy.deepcopy(self.objects[key])
+        return self._shown(key)
 
     async def delete(self, manifest: Manifest, *, propagation: str = "Background") -> bool:
         """Delete exactly this object and, in the background, what it owns."""
@@ -165,6 +171,15 @@ class FakeCluster:
         return {
             key: manifest["metadata"]["resourceVersion"] for key, manifest in self.objects.items()
         }
+
+    def _shown(self, key: Key) -> Manifest:
+        """Return an object as a reader sees it, with who owns what."""
+        manifest = copy.deepcopy(self.objects[key])
+        manifest["metadata"]["managedFields"] = [
+            {"manager": manager, "fieldsV1": to_fields_v1(paths)}
+            for manager, paths in sorted(self.owners.get(key, {}).items())
+        ]
+        return manifest
 
     def _note(self, verb: str, manifest: Manifest, subresource: str = "") -> None:
         told = f"{verb} {manifest['kind']} {manifest['metadata']['name']}"

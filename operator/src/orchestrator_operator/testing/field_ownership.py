@@ -10,7 +10,7 @@ After: the merged object, and who owns what from now on.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Path = tuple[Any, ...]
@@ -54,6 +54,17 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:  # noqa: 
                 yield from leaves(item, (*path, ("#", *(item[key] for key in keys))))
             return
     yield path, value
+
+
+def to_fields_v1(paths: Iterable[Path]) -> dict[str, Any]:
+    """Return paths as ``managedFields`` shows them; items of lists in a notation of our own."""
+    tree: dict[str, Any] = {}
+    for path in paths:
+        node = tree
+        for step in path:
+            key = f"k:{step[1:]}" if isinstance(step, tuple) else f"f:{step}"
+            node = node.setdefault(key, {})
+    return tree
 
 
 def apply_fields(
