@@ -76,7 +76,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="hack/images", description=_DESCRIPTION, formatter_class=formatter
     )
-    parser.add_argument("--builder", choices=[one.value for one in Builder], default="")
+    builder = argparse.ArgumentParser(add_help=False)
+    builder.add_argument(
+        "--builder",
+        choices=[one.value for one in Builder],
+        default="",
+        help="default: docker where it runs and python:3.13-slim can be had, else buildah",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     helps = {
         "build": "build what is missing",
@@ -84,10 +90,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "list": "print the references, whether they are built or not",
     }
     for name, help_ in helps.items():
-        command = commands.add_parser(name, help=help_)
+        command = commands.add_parser(name, help=help_, parents=[builder])
         command.add_argument("names", nargs="*", metavar="NAME", help="default: all that run")
         command.add_argument("--json", action="store_true", help="print JSON to standard output")
-    commands.add_parser("clean", help="remove every image and archive that this tool made")
+    help_ = "remove every image and archive that this tool made"
+    commands.add_parser("clean", help=help_, parents=[builder])
     return parser.parse_args(arguments)
 
 
