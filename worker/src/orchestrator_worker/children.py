@@ -8,13 +8,15 @@ Before: ``processes`` sends a ``ChildRequest``.
 After: ``processes`` unpickles the ``Outcome``.
 """
 
-import ctypes
 import functools
+import os
 import pickle
 import resource
 import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from random import SystemRandom
 
 import structlog
@@ -30,7 +32,6 @@ from orchestrator_worker.verdicts import (
     parse_payload,
 )
 
-_PR_SET_PDEATHSIG = 1
 _log = structlog.get_logger(__name__)
 _CHANCE = SystemRandom()
 """Of retries' delays. Forked children would share the state of any other generator."""
@@ -50,10 +51,13 @@ class ChildRequest:
     """Bound to every log line of the attempt."""
 
 
-def prepare() -> None:
-    """Make a new child ready: it dies with its worker, logs like it and knows every handler."""
-    # Else a child that computes would outlive a worker that was killed.
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def prepare(lifeline: Connection) -> None:
+    """Make a new child ready: it dies with its worker, logs like it and knows every handler.
+
+    Args:
+        lifeline: ends when the worker does, however that happens. Nothing is ever sent on it.
+    """
+    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     configure_logs(app="worker")
     _discovered()
 
@@ -84,6 +88,13 @@ def run_handler(handler: Handler, request: ChildRequest) -> Outcome:
             _log.warning("handler_raised", exc_info=error)
         return outcome_of_error(error, attempt=request.context.attempt, chance=_CHANCE)
     return outcome_of_return(returned, max_result_bytes=request.max_result_bytes)
+
+
+def _die_with(lifeline: Connection) -> None:
+    # Else a child that computes would outlive a killed worker: the fork server, its parent,
+    # lives on as long as its children do.
+    lifeline.poll(None)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _pickled(outcome: Outcome, request: ChildRequest) -> bytes:

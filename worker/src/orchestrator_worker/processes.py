@@ -21,6 +21,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from random import Random
 from typing import Self, TypeVar
@@ -55,8 +56,9 @@ _log = structlog.get_logger(__name__)
 class Lane:
     """One child process, replaced whenever it dies."""
 
-    def __init__(self, context: ForkServerContext) -> None:
+    def __init__(self, context: ForkServerContext, lifeline: Connection) -> None:
         self._context = context
+        self._lifeline = lifeline
         self._pool = self._open_pool()
         self._is_started = False
         self._starting = threading.Lock()
@@ -92,7 +94,12 @@ class Lane:
         self._pool.join()
 
     def _open_pool(self) -> ProcessPool:
-        return ProcessPool(max_workers=1, initializer=children.prepare, context=self._context)
+        return ProcessPool(
+            max_workers=1,
+            initializer=children.prepare,
+            initargs=(self._lifeline,),
+            context=self._context,
+        )
 
 
 class Lanes:
@@ -102,7 +109,9 @@ class Lanes:
         self._chance = chance
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        self._all = [Lane(context) for _ in range(count)]
+        # Only this process holds the other end, so it closes whenever this process ends.
+        self._lifeline, self._own_end = context.Pipe(duplex=False)
+        self._all = [Lane(context, self._lifeline) for _ in range(count)]
         self._free: asyncio.Queue[Lane] = asyncio.Queue()
         for lane in self._all:
             self._free.put_nowait(lane)
@@ -121,6 +130,8 @@ class Lanes:
     async def close(self) -> None:
         """End every child."""
         await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._all))
+        self._own_end.close()
+        self._lifeline.close()
 
     async def warm(self) -> None:
         """Start every child, so that the first tasks need not wait for that."""
