@@ -111,7 +111,8 @@ def _within_limit(resource: str) -> Rule:
     asked, allowed = f"self.requests.{resource}", f"self.limits.{resource}"
 
     def holds(model: "Resources") -> bool:
-        request, limit = getattr(model.requests, resource), getattr(model.limits, resource)
+        request = getattr(model.requests, resource, None)
+        limit = getattr(model.limits, resource, None)
         return request is None or limit is None or to_number(request) <= to_number(limit)
 
     return Rule(

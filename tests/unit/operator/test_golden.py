@@ -1,0 +1,54 @@
+"""The manifests of whole platforms, word for word: a change of any of them shows in review.
+
+``make generate`` writes the files anew.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator_operator.desiring import desired
+from orchestrator_operator.testing.contexts import ALL_OPEN, a_context
+
+GOLDEN = Path(__file__).parent / "golden"
+
+SPECS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "everything": {
+        "version": "1.2.3",
+        "images": {"worker": "registry.example/team/worker:7"},
+        "api": {
+            "replicas": 1,
+            "accessTokenTTL": "5m",
+            "refreshTokenTTL": "24h",
+            "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
+            "service": {"type": "NodePort"},
+        },
+        "edge": {"replicas": 3, "service": {"type": "LoadBalancer"}},
+        "worker": {
+            "concurrency": 16,
+            "taskTimeout": "2h",
+            "replicas": 3,
+            "scaling": {"mode": "Fixed"},
+        },
+        "postgres": {"managed": {"storage": {"size": "100Gi", "class": "fast"}}},
+        "networkPolicy": "Disabled",
+        "deletionPolicy": "Delete",
+    },
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_manifests_are_as_they_were(name: str) -> None:
+    plan = desired(a_context(SPECS[name]), ALL_OPEN)
+    manifests = [step.manifest for step in plan.steps]
+
+    text = yaml.safe_dump_all(manifests, sort_keys=False, width=100)
+
+    file = GOLDEN / f"{name}.yaml"
+    if os.environ.get("ORCHESTRATOR_UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8"), "run `make generate` and read the difference"

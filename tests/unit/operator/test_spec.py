@@ -1,0 +1,57 @@
+"""The spec's rules and defaults, as the loop's own guard sees them."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator_operator.guarding import guard
+from orchestrator_operator.images import DefaultImages, resolve_images
+from orchestrator_operator.problems import Problem
+from orchestrator_operator.spec import OrchestratorSpec
+from orchestrator_operator.testing.world import a_resource
+
+
+def test_an_empty_spec_is_valid() -> None:
+    assert isinstance(guard(a_resource({})), OrchestratorSpec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"worker": {"scaling": {"min": 3, "max": 2}}}, "min must not be above max"),
+        ({"worker": {"taskTimeout": "25h"}}, "taskTimeout must be between 1s and 24h"),
+        ({"worker": {"scaling": {"idleAfter": "9s"}}}, "idleAfter must be between 10s and 24h"),
+        ({"api": {"accessTokenTTL": "25h"}}, "accessTokenTTL must be between 1m and 24h"),
+        (
+            {"api": {"accessTokenTTL": "2h", "refreshTokenTTL": "1h"}},
+            "refreshTokenTTL must be longer than accessTokenTTL",
+        ),
+        (
+            {"postgres": {"managed": {"storage": {"size": "1Mi"}}}},
+            "size must be at least 256Mi",
+        ),
+        (
+            {"api": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "500m"}}}},
+            "requests.cpu must not be above limits.cpu",
+        ),
+        ({"deletionPolicy": "Keep"}, "deletionPolicy"),
+        ({"postgres": {}}, "postgres.managed"),
+    ],
+)
+def test_a_broken_rule_is_named(spec: dict[str, Any], sentence: str) -> None:
+    problem = guard(a_resource(spec))
+
+    assert isinstance(problem, Problem)
+    assert problem.reason == "InvalidSpec"
+    assert sentence in problem.message
+
+
+def test_images_follow_the_version_unless_they_are_given() -> None:
+    spec = OrchestratorSpec.model_validate({"version": "1.2.3", "images": {"redis": "mine:1"}})
+
+    images = resolve_images(spec, DefaultImages(worker="mirror.example/worker:{version}-slim"))
+
+    assert images.api == "orchestrator/api:1.2.3"
+    assert images.worker == "mirror.example/worker:1.2.3-slim"
+    assert images.redis == "mine:1"
+    assert images.postgres == "postgres:17"
