@@ -58,8 +58,8 @@ services: ## Install Debian's Postgres, Redis and RabbitMQ where they are missin
 	@python3 -m hack.services
 
 .PHONY: integration
-integration: setup services tools ## Tests against real Postgres, Redis and RabbitMQ, which they start themselves
-	PATH="$$(python3 -m hack.cluster tools-path):$$PATH" $(PYTEST) tests/integration
+integration: setup services ## Tests against real Postgres, Redis and RabbitMQ, which they start themselves
+	ORCHESTRATOR_API_MIGRATE_BINARY="$$(python3 -m hack.cluster tool migrate)" $(PYTEST) tests/integration
 
 .PHONY: cluster
 cluster: setup ## A cluster with the images and the operator on it, without the sample

@@ -1,7 +1,7 @@
 """Real Postgres, Redis and RabbitMQ for the integration tests, from Debian's packages.
 
 Each runs as its own user on free ports of the loopback with its data in a
-temporary folder, durable settings as in production, and ends with the tests.
+temporary folder and ends with the tests.
 
 Before: ``make services`` has installed the packages.
 After: the fixtures in ``conftest.py`` hand out settings.
@@ -13,6 +13,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -86,7 +87,7 @@ def running(
         _await_port(process, port, name, log)
         yield Service(name, port, home, process)
     finally:
-        _end(process)
+        _end(process, name)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -101,27 +102,28 @@ def _await_port(process: "subprocess.Popen[bytes]", port: int, name: str, log: P
     raise ServiceError(f"{name} did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", name: str) -> None:
+    """End a server at once; only Postgres has something outside its home to clean up."""
+    with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        if name == "postgres":
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=5)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, 15)
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        process.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def postgres() -> contextlib.AbstractContextManager[Service]:
-    """Postgres with trust authentication on the loopback; fsync stays on."""
+    """Postgres with trust authentication on the loopback.
+
+    Tests end processes, never the machine, so what was written stays without fsync.
+    """
     folders = sorted((str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     initdb, server = (find_program(name, *folders) for name in ("initdb", "postgres"))
     script = (
         'set -e; "$0" -D data -U postgres -E UTF8 --auth=trust >initdb.log 2>&1 '
         '|| { cat initdb.log; exit 1; }; exec "$1" -D data -p "$2" -k "$3" '
-        "-c listen_addresses=127.0.0.1 -c max_connections=200"
+        "-c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off -c full_page_writes=off"
     )
     return running(
         "postgres",
@@ -140,7 +142,8 @@ def redis() -> contextlib.AbstractContextManager[Service]:
     )
 
 
-def rabbitmq() -> contextlib.AbstractContextManager[Service]:
+@contextlib.contextmanager
+def rabbitmq() -> Iterator[Service]:
     """RabbitMQ with a node name, folders, a cookie and a management port of its own.
 
     The management API listens one port above AMQP's distribution port; see ``broker_api``.
@@ -173,7 +176,17 @@ def rabbitmq() -> contextlib.AbstractContextManager[Service]:
         }
         return ["env", *(f"{name}={value}" for name, value in settings.items()), server]
 
-    return running("rabbitmq", "rabbitmq", command)
+    try:
+        with running("rabbitmq", "rabbitmq", command) as service:
+            yield service
+    finally:
+        # Erlang's port mapper detaches itself from the server that started it.
+        subprocess.run(
+            [find_program("epmd"), "-port", str(mapper), "-kill"],
+            capture_output=True,
+            timeout=10,
+            check=False,
+        )
 
 
 def broker_api(service: Service, method: str, path: str, body: object = None) -> Any:
