@@ -1,9 +1,7 @@
 """One resource's autoscaler: started, steered, shown in status, stopped.
 
 It starts when the database has its schema and is started anew when the database's
-password is another. Its state moves every two seconds, the status does not:
-``view`` changes only when people should know, and the queue at most every ten
-seconds.
+password is another.
 
 Before: ``reconciling`` steers it at the end of each pass.
 After: ``scaling`` decides and writes the worker Deployment's replicas.
@@ -11,31 +9,28 @@ After: ``scaling`` decides and writes the worker Deployment's replicas.
 
 import asyncio
 import contextlib
-import time
 
 from pydantic import SecretStr
 
-from orchestrator_core.load import Load, WorkerPresence
 from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.settings import PostgresSettings
 from orchestrator_operator import names
 from orchestrator_operator.applying import Cluster
-from orchestrator_operator.autoscaling import Finding, ScalingMode, ScalingTarget
+from orchestrator_operator.autoscaling import Finding, ScalingTarget
 from orchestrator_operator.conditions import Fact
 from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.manifests.api import DATABASE_CONNECTIONS
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.credentials import DATABASE, POSTGRES_PORT, USER
-from orchestrator_operator.manifests.postgres import MAX_CONNECTIONS
+from orchestrator_operator.manifests.postgres import max_connections
 from orchestrator_operator.quantities import to_seconds
 from orchestrator_operator.scaling import Scaler
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.status import NOT_LIMITED, NOT_STARTED, ScalingView
 
-QUEUE_PERIOD_SECONDS = 10.0
-CONNECTIONS_PER_API_POD = 12
 CONNECTIONS_PER_WORKER = 6
-"""Upper bounds of the pools that the two open, with one to spare each."""
+"""A worker opens at most five; one to spare."""
 CONNECTIONS_KEPT_FREE = 15
 """For the operator, the migration, people, and what Postgres keeps for its superuser."""
 
@@ -43,9 +38,11 @@ CONNECTIONS_KEPT_FREE = 15
 def to_target(spec: OrchestratorSpec) -> ScalingTarget:
     """Return what the resource asks of the autoscaler."""
     worker, scaling = spec.worker, spec.worker.scaling
-    free = MAX_CONNECTIONS - CONNECTIONS_KEPT_FREE - spec.api.replicas * CONNECTIONS_PER_API_POD
+    # One more than the replicas: a roll-out starts a pod before it ends one.
+    taken = (spec.api.replicas + 1) * DATABASE_CONNECTIONS + CONNECTIONS_KEPT_FREE
+    free = max_connections(spec.postgres.managed.resources) - taken
     return ScalingTarget(
-        mode=ScalingMode(scaling.mode.value),
+        mode=scaling.mode,
         fixed_replicas=worker.replicas,
         min_replicas=scaling.min,
         max_replicas=scaling.max,
@@ -56,55 +53,28 @@ def to_target(spec: OrchestratorSpec) -> ScalingTarget:
     )
 
 
-def round_queue(tasks: int) -> int:
-    """Return a number of tasks with two digits that count: 7, 42, 1300."""
-    digits = len(str(tasks))
-    return tasks if digits <= 2 else round(tasks, 2 - digits)  # noqa: PLR2004 - two digits
-
-
-class RememberingSource:
-    """A load source that remembers its last reading, for status."""
-
-    def __init__(self, store: LoadStore) -> None:
-        self._store = store
-        self.ready_tasks: int | None = None
-        """None while the last reading failed."""
-
-    async def read(self) -> Load:
-        """Read the load."""
-        self.ready_tasks = None
-        load = await self._store.read()
-        self.ready_tasks = load.ready_tasks
-        return load
-
-    async def workers(self) -> tuple[WorkerPresence, ...]:
-        """Read which workers have reported lately."""
-        return await self._store.workers()
-
-
 class ScaledPool:
     """Implements ``companions.WorkerPool``."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._settings: PostgresSettings | None = None
-        self._source: RememberingSource | None = None
+        self._serves: tuple[str, PostgresSettings] | None = None
+        """The resource's uid and the way to its database, as the running scaler knows them."""
         self._scaler: Scaler | None = None
         self._task: asyncio.Task[None] | None = None
-        self._shown_queue: int | None = None
-        self._queue_shown_at = 0.0
 
     def steer(self, resource: Manifest, context: Context) -> None:
         """Take the present spec and credentials; start if not yet running."""
         settings = to_postgres_settings(context)
         target = to_target(context.spec)
+        serves = (context.uid, settings)
         is_running = self._task is not None and not self._task.done()
-        if self._scaler is not None and is_running and settings == self._settings:
+        if self._scaler is not None and is_running and serves == self._serves:
             self._scaler.retarget(target)
             return
         if self._task is not None:
             self._task.cancel()
-        self._settings = settings
+        self._serves = serves
         self._task = asyncio.create_task(
             self._scale(settings, target, resource), name=f"scale {context.name}"
         )
@@ -118,7 +88,8 @@ class ScaledPool:
             active=_to_fact(state.active),
             limited=_to_fact(state.limited),
             desired_replicas=state.desired_replicas,
-            queued_tasks=self._queue(),
+            queued_tasks=state.queued_tasks,
+            is_faulty=state.is_faulty,
             last_scale_time=state.last_scale_time,
             reason=state.reason,
         )
@@ -134,18 +105,9 @@ class ScaledPool:
         self, settings: PostgresSettings, target: ScalingTarget, resource: Manifest
     ) -> None:
         async with LoadStore.connect(settings) as store:
-            self._source = RememberingSource(store)
             workers = KubernetesWorkers(self._cluster, resource=resource)
-            self._scaler = Scaler(target=target, source=self._source, actuator=workers)
+            self._scaler = Scaler(target=target, source=store, actuator=workers)
             await self._scaler.run()
-
-    def _queue(self) -> int | None:
-        now = time.monotonic()
-        if self._source is not None and now - self._queue_shown_at >= QUEUE_PERIOD_SECONDS:
-            ready = self._source.ready_tasks
-            self._shown_queue = self._shown_queue if ready is None else round_queue(ready)
-            self._queue_shown_at = now
-        return self._shown_queue
 
 
 def to_postgres_settings(context: Context) -> PostgresSettings:

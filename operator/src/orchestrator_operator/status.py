@@ -86,6 +86,8 @@ class ScalingView:
     """Already rounded."""
     last_scale_time: datetime | None = None
     reason: str = ""
+    is_faulty: bool = False
+    """Whether scaling is not active although it should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +258,8 @@ def _degraded(situation: Situation, troubles: Sequence[Trouble], migrated: Fact)
     for trouble in troubles:
         told = f"{trouble.component}: {trouble.message}"
         return Fact(is_true=True, reason=trouble.reason, message=told)
+    if situation.scaling.is_faulty:
+        return replace(situation.scaling.active, is_true=True)
     return Fact(is_true=False, reason="AsDesired", message="nothing is wrong")
 
 

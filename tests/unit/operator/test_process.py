@@ -13,7 +13,7 @@ from orchestrator_operator.immutables import TABLE, Immutable, way_around
 from orchestrator_operator.kinds import WATCHED_CHILDREN
 from orchestrator_operator.looping import ResourceKey
 from orchestrator_operator.noticing import has_new_secrets
-from orchestrator_operator.scaled_pool import round_queue, to_postgres_settings, to_target
+from orchestrator_operator.scaled_pool import to_postgres_settings, to_target
 from orchestrator_operator.settings import OperatorSettings
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.testing.contexts import a_context
@@ -135,10 +135,3 @@ def test_the_autoscaler_reaches_postgres_from_another_namespace() -> None:
 
     assert settings.host == "demo-postgres.team.svc"
     assert settings.password.get_secret_value() == "secret-of-postgres"
-
-
-@pytest.mark.parametrize(
-    ("tasks", "shown"), [(0, 0), (7, 7), (42, 42), (149, 150), (1337, 1300), (98765, 99000)]
-)
-def test_the_queue_is_shown_with_two_digits(tasks: int, shown: int) -> None:
-    assert round_queue(tasks) == shown

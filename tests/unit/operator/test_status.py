@@ -236,6 +236,24 @@ async def test_the_autoscalers_findings_are_copied() -> None:
     }
 
 
+async def test_scaling_that_fails_makes_it_degraded() -> None:
+    class Pool:
+        def steer(self, *_: object) -> None: ...
+
+        def view(self) -> ScalingView:
+            fault = Fact("LoadUnavailable", "postgres did not answer", is_true=False)
+            return ScalingView(active=fault, is_faulty=True)
+
+        async def close(self) -> None: ...
+
+    world = World()
+    world.companion.pool = Pool()
+    await world.settle()
+
+    assert world.condition("Degraded") == ("True", "LoadUnavailable")
+    assert world.condition("Ready") == ("False", "LoadUnavailable")
+
+
 async def test_events_tell_turns_once() -> None:
     world = World()
     await world.settle()

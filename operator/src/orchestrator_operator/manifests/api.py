@@ -34,6 +34,8 @@ from orchestrator_operator.quantities import to_seconds
 API_PORT = 8080
 HTTP = "http"
 SERVICE_PORT = 80
+DATABASE_CONNECTIONS = 8
+"""Stated, because the autoscaler counts with it."""
 SECONDS_TO_LEAVE_THE_SERVICE = 5
 """Proxies hear of a leaving pod a moment later than the pod itself; until then it serves on."""
 
@@ -114,6 +116,7 @@ def _environment(context: Context) -> dict[str, str | int]:
         **stores_environment(context),
         **jwt_environment(),
         "APP_PORT": API_PORT,
+        "ORCHESTRATOR_API_DB_CONNECTIONS": DATABASE_CONNECTIONS,
         "ORCHESTRATOR_API_ACCESS_TOKEN_TTL_SECONDS": to_seconds(api.access_token_ttl),
         "ORCHESTRATOR_API_REFRESH_TOKEN_TTL_SECONDS": to_seconds(api.refresh_token_ttl),
     }

@@ -41,11 +41,14 @@ PGDATA = f"{DATA_FOLDER}/pgdata"
 """One below the volume's root, which may hold ``lost+found``."""
 PASSWORD_FILE = f"{CREDENTIALS_ROOT}/{names.POSTGRES}/password"
 
-MAX_CONNECTIONS = 200
-"""An idle connection costs about 2 MB; the autoscaler stops before workers use these up."""
+MIB_PER_CONNECTION = 4
+"""What a busy connection takes beside the shared buffers: 2 to 3 MB were seen, and some spare."""
+FEWEST_CONNECTIONS = 100
+MOST_CONNECTIONS = 1000
 INITDB_ARGUMENTS = "--data-checksums --locale-provider=builtin --builtin-locale=C.UTF-8"
 """The builtin provider sorts the same in every image, and no update of glibc spoils an index."""
 SMALLEST_SHARED_BUFFERS_MIB = 64
+MEMORY_WITHOUT_LIMIT_MIB = 1024
 MIB = 2**20
 
 SET_ROLE = files("orchestrator_operator.manifests").joinpath("set_password.sh").read_text("utf-8")
@@ -129,7 +132,7 @@ def _mounts() -> list[dict[str, Any]]:
 
 def _settings(resources: Resources) -> list[str]:
     values = {
-        "max_connections": str(MAX_CONNECTIONS),
+        "max_connections": str(max_connections(resources)),
         "shared_buffers": f"{shared_buffers_mib(resources)}MB",
         # Compressed full-page images halve the log of an update-heavy table.
         "wal_compression": "on",
@@ -138,8 +141,20 @@ def _settings(resources: Resources) -> list[str]:
 
 
 def shared_buffers_mib(resources: Resources) -> int:
-    """Return a quarter of the memory limit, as Postgres's manual advises; 128 without a limit."""
+    """Return a quarter of the memory limit, as Postgres's manual advises."""
+    return max(SMALLEST_SHARED_BUFFERS_MIB, _memory_mib(resources) // 4)
+
+
+def max_connections(resources: Resources) -> int:
+    """Return how many connections the memory limit has room for.
+
+    It follows from memory alone, so that a change of replicas restarts no database; the
+    autoscaler keeps the workers below it.
+    """
+    room = _memory_mib(resources) - shared_buffers_mib(resources)
+    return min(MOST_CONNECTIONS, max(FEWEST_CONNECTIONS, room // MIB_PER_CONNECTION))
+
+
+def _memory_mib(resources: Resources) -> int:
     limit = resources.limits.memory if resources.limits else None
-    if limit is None:
-        return 128
-    return max(SMALLEST_SHARED_BUFFERS_MIB, int(to_number(limit) / 4 / MIB))
+    return MEMORY_WITHOUT_LIMIT_MIB if limit is None else int(to_number(limit) / MIB)
