@@ -154,7 +154,10 @@ def _status(options: argparse.Namespace, layout: Layout, environ: Mapping[str, s
     print(f"{'provider':<12} {provider.name}")
     print("\n".join(status.lines))
     print(f"{'kubeconfig':<12} {provider.kubeconfig}")
-    return 0 if status.is_usable else 1
+    if status.is_usable:
+        return 0
+    print("run `python3 hack/cluster up` to bring it up or to repair it", file=sys.stderr)
+    return 1
 
 
 def _logs(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str]) -> int:

@@ -14,7 +14,6 @@ from pathlib import Path
 from hack.cluster.layouts import (
     DNS_SERVICE_ADDRESS,
     KUBELET_HEALTH_PORT,
-    NETWORK_NAME,
     NODE_ADDRESS,
     NODE_NAME,
     PODS_BRIDGE,
@@ -23,9 +22,6 @@ from hack.cluster.layouts import (
     PROXY_METRICS_PORT,
     Layout,
 )
-
-CGROUP = "orchestrator-cluster"
-"""Every process of a pod is below it: `down` and a sweep after a crash find them there."""
 
 _CAP_SYS_RESOURCE = 24
 _RESOLVED = Path("/run/systemd/resolve/resolv.conf")
@@ -94,7 +90,7 @@ def build_network(layout: Layout) -> dict[str, object]:
         },
     }
     ports = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return {"cniVersion": "0.4.0", "name": NETWORK_NAME, "plugins": [bridge, ports]}
+    return {"cniVersion": "0.4.0", "name": layout.network, "plugins": [bridge, ports]}
 
 
 def build_kubelet(layout: Layout) -> dict[str, object]:
@@ -110,7 +106,7 @@ def build_kubelet(layout: Layout) -> dict[str, object]:
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
+        "cgroupRoot": f"/{layout.cgroup}",
         "clusterDNS": [DNS_SERVICE_ADDRESS],
         "clusterDomain": "cluster.local",
         "containerLogMaxFiles": 3,

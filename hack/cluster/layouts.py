@@ -20,7 +20,6 @@ SOURCES = Path(__file__).resolve().parent / "sources"
 NODE_NAME = "orchestrator"
 NODE_BRIDGE = "orchnode0"
 PODS_BRIDGE = "orchpods0"
-NETWORK_NAME = "orchestrator-pods"
 
 # 198.18.0.0/15 is kept for tests of devices (RFC 2544): no office network or VPN has it.
 NODE_ADDRESS = "198.18.0.1"
@@ -137,16 +136,25 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """Sockets and mounts, gone after a reboot.
+        """Sockets and mounts, gone after a reboot; short, for a socket's path has 107 bytes."""
+        return Path("/run") / self.cgroup
 
-        Short and distinct per state directory: a socket's path may have 107 bytes, and the
-        shims of one state directory must not be taken for another's.
-        """
+    @property
+    def cgroup(self) -> str:
+        """Every process of a pod is below this cgroup."""
+        return f"orchestrator-cluster{self._suffix}"
+
+    @property
+    def network(self) -> str:
+        """Name of the pods' network, in rules and in what the CNI plugins keep."""
+        return f"orchestrator-pods{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        # What one state directory started must never be taken for another's.
         if self.root == DEFAULT_DIRECTORY:
-            return Path("/run/orchestrator-cluster")
-        return Path(
-            f"/run/orchestrator-cluster-{hashlib.sha256(str(self.root).encode()).hexdigest()[:8]}"
-        )
+            return ""
+        return f"-{hashlib.sha256(str(self.root).encode()).hexdigest()[:8]}"
 
     @property
     def containerd_socket(self) -> Path:

@@ -28,11 +28,12 @@ from hack.cluster import (
     sweeping,
 )
 from hack.cluster.apiservers import ApiServer
+from hack.cluster.cgroups import PodCgroup
 from hack.cluster.components import NAMES, Component, Programs, build_components
 from hack.cluster.layouts import API_SERVICE_ADDRESS, DNS_SERVICE_ADDRESS, NODE_NAME, Layout
 from hack.cluster.providers import Extent, Status
 from hack.cluster.waiting import wait_until
-from hack.tooling.errors import ToolError
+from hack.tooling.errors import CommandError, ToolError
 from hack.tooling.steps import Progress, Step
 
 _IMAGE_PREFIX = "localhost/orchestrator-cluster"
@@ -87,11 +88,13 @@ class LocalNode:
         preflight.check_machine()
         with progress.step("ending pods and the node's processes", usual_seconds=8) as step:
             starting.end(_FEEDING_PODS, self._layout, step)
-            sweeping.terminate_pods(step)
+            if extent is Extent.PROCESSES:
+                # Stores close their files; what is about to be deleted need not be closed.
+                sweeping.terminate_pods(self._layout, step)
             starting.end(reversed(NAMES), self._layout, step)
         with progress.step("removing mounts, network and rules") as step:
             sweeping.sweep(self._layout, step)
-            networks.remove_network(step)
+            networks.remove_network(self._layout, step)
         if extent is not Extent.PROCESSES:
             with progress.step("removing resources, volumes and images") as step:
                 self._remove_data(step)
@@ -130,8 +133,8 @@ class LocalNode:
         # etcd insists on a folder that nobody else can read.
         self._layout.etcd.chmod(0o700)
         self._clear_ruins(step)
-        sweeping.ensure_cgroup()
-        networks.ensure_network(step)
+        PodCgroup(self._layout.cgroup).ensure()
+        networks.ensure_network(self._layout, step)
 
     def _clear_ruins(self, step: Step) -> None:
         """Sweep unless containerd, or a shim it can adopt, is alive: then pods go on running."""
@@ -165,7 +168,13 @@ class LocalNode:
 
     def _forget_containers(self, containerd: Component, step: Step) -> None:
         """Drop containers whose processes are gone; the kubelet then makes every pod anew."""
-        if images.remove_containers(self._layout):
+        try:
+            is_stale = images.remove_containers(self._layout)
+        except CommandError as error:
+            error.advice = starting.REPAIR
+            error.log = starting.log_of(self._layout, "containerd")
+            raise
+        if is_stale:
             starting.end(("containerd",), self._layout, step)
             self._ensure([containerd], step)
 

@@ -54,7 +54,9 @@ def explain(error: ToolError) -> str:
     """Write an error as the paragraph a developer needs: found, end of the log, advice."""
     parts = [f"error: {error.found}"]
     output = error.output if isinstance(error, CommandError) else ""
-    lines = read_last_lines(error.log) if error.log else output.splitlines()[-SHOWN_LINES:]
+    lines = output.splitlines()[-SHOWN_LINES:]
+    if not lines and error.log:
+        lines = read_last_lines(error.log)
     parts += [f"    {line}" for line in lines]
     if error.log:
         parts.append(f"  the whole log: {error.log}")

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from hack.cluster import networks, sweeping
 from hack.cluster.layouts import DEFAULT_DIRECTORY, Layout
 
@@ -59,35 +57,19 @@ def test_only_mounts_below_our_folders_are_listed_innermost_first() -> None:
 
 
 def test_rules_of_docker_and_of_other_cni_networks_stay() -> None:
-    assert networks.remove_own_rules(SAVED) == REMAINING
+    assert networks.remove_own_rules(SAVED, network="orchestrator-pods") == REMAINING
 
 
 def test_rules_without_ours_are_left_to_the_letter() -> None:
-    assert networks.remove_own_rules(REMAINING) == REMAINING
+    assert networks.remove_own_rules(REMAINING, network="orchestrator-pods") == REMAINING
 
 
-def test_processes_are_found_by_our_cgroup_in_every_hierarchy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweeping, "_CGROUPS", tmp_path)
-    for path, pids in {
-        "memory": "1\n2\n",
-        "memory/orchestrator-cluster": "",
-        "memory/orchestrator-cluster/kubepods/pod1/c1": "40\n41\n0\n",
-        "pids/orchestrator-cluster/kubepods/pod1/c1": "41\n42\n",
-        "pids/docker/abc": "50\n",
-    }.items():
-        (tmp_path / path).mkdir(parents=True, exist_ok=True)
-        (tmp_path / path / "cgroup.procs").write_text(pids)
-    (tmp_path / "pids" / "cgroup.procs").write_text("1\n")
-
-    assert sweeping.list_pod_processes() == {40, 41, 42}
-
-
-def test_two_state_folders_have_sockets_of_their_own() -> None:
+def test_two_state_folders_share_neither_socket_nor_cgroup_nor_network() -> None:
     default, other = Layout(DEFAULT_DIRECTORY), Layout(Path("/srv/cluster"))
 
     assert default.containerd_socket != other.containerd_socket
+    assert default.cgroup != other.cgroup
+    assert default.network != other.network
     assert not other.run.is_relative_to(default.run)
 
 

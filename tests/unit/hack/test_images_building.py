@@ -45,6 +45,9 @@ class FakeEngine:
     def forget(self, reference: str) -> None:
         self.images.pop(reference, None)
 
+    def tidy(self) -> None:
+        pass
+
 
 class Bench:
     """A checkout, a store and a fake engine."""
