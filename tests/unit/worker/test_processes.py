@@ -52,10 +52,9 @@ def grandchildren() -> set[int]:
     return {leaf for child in children_of(os.getpid()) for leaf in children_of(child)}
 
 
-def is_computing(pid: int) -> bool:
-    return (
-        Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "R"
-    )
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -100,15 +99,16 @@ async def test_a_memory_bomb_ends_at_its_limit_and_its_child_lives_on(lanes: Lan
 
 async def test_a_cancelled_attempt_kills_its_child(lanes: Lanes) -> None:
     await lanes.warm()
-    before = grandchildren()
+    before = {child: cpu_seconds(child) for child in grandchildren()}
     attempt = asyncio.create_task(run(lanes, "demo_spin", seconds=3600))
-    await until(lambda: any(is_computing(child) for child in grandchildren()))
+    # More than a child needs to come to rest after its start: it is the attempt that computes.
+    await until(lambda: any(cpu_seconds(each) > idle + 0.3 for each, idle in before.items()))
 
     attempt.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await attempt
-    await until(lambda: not before <= grandchildren())
+    await until(lambda: not before.keys() <= grandchildren())
 
 
 async def test_an_idle_childs_death_costs_no_attempt(lanes: Lanes) -> None:

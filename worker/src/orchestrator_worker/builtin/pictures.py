@@ -10,6 +10,7 @@ After: an encoded file without metadata.
 import base64
 import binascii
 import contextlib
+import functools
 import io
 import struct
 import warnings
@@ -171,6 +172,7 @@ def _without_transparency(picture: Image.Image) -> Image.Image:
     return white
 
 
+@functools.cache
 def _sample() -> tuple[Image.Image, PictureFormat]:
     """Draw a picture: a sky, a sun, two hills."""
     width, height = SAMPLE_SIZE
