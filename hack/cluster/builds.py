@@ -135,8 +135,14 @@ def _compile(build: Build, layout: Layout, progress: Progress, sources: Path) ->
     command = [go, "build", "-trimpath", f"-ldflags=-s -w {build.link_flags}".rstrip()]
     command += [f"-tags={build.tags}"] if build.tags else []
     command += ["-o", str(partial / build.name), build.package]
-    # The user's own flags (-mod=vendor, a workspace) belong to other modules.
-    env = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    env = {
+        "CGO_ENABLED": "0",
+        # The user's own flags (-mod=vendor, a workspace) belong to other modules.
+        "GOFLAGS": "-buildvcs=false",
+        "GOWORK": "off",
+        # Distributions forbid fetching the toolchain that a module asks for.
+        "GOTOOLCHAIN": "auto",
+    }
     with progress.step(f"building {build.name}", usual_seconds=build.usual_seconds) as step:
         try:
             step.run(command, timeout_seconds=_BUILD_SECONDS, env=env, cwd=sources / build.name)

@@ -94,7 +94,7 @@ def probe(  # noqa: PLR0913 - the same keywords as run()
                 stdin=subprocess.DEVNULL if input_text is None else subprocess.PIPE,
                 stdout=sink,
                 stderr=subprocess.STDOUT if log else sink,
-                env={**os.environ, **(env or {})},
+                env=_environment(env or {}),
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -145,6 +145,12 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
+
+
+def _environment(added: Mapping[str, str]) -> dict[str, str]:
+    # iptables and ip are there for everybody, but on few users' PATH.
+    path = os.environ.get("PATH", os.defpath)
+    return {**os.environ, "PATH": f"{path}:/usr/local/sbin:/usr/sbin:/sbin", **added}
 
 
 def _announce(log: Path, words: list[str]) -> None:

@@ -159,3 +159,11 @@ def test_an_error_without_a_log_is_two_lines() -> None:
 )
 def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
     assert to_words(seconds) == words
+
+
+def test_programs_of_administrators_are_found_without_their_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    assert run(["sh", "-c", "echo $PATH"]).output.strip().endswith(":/usr/sbin:/sbin")
