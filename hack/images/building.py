@@ -64,6 +64,7 @@ class Workshop:
                 archive.touch()
             else:
                 self._make_archive(one, archive)
+                self._engine.tidy()
 
     def _make_archive(self, one: PlannedImage, archive: Path) -> None:
         self._ensure_image(one)
@@ -141,5 +142,5 @@ def clean(store: Store, builder: Builder) -> None:
         Buildah(store).remove_all()
         with contextlib.suppress(ToolError):
             run(["umount", "--recursive", store.storage / "overlay"])
-    for folder in (store.storage, store.root / "archives", store.root / "contexts"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("storage", "cache", "archives", "contexts", "snapshot"):
+        shutil.rmtree(store.root / name, ignore_errors=True)

@@ -101,7 +101,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace, store: Store) -> None:
     builder = choose_builder(options.builder)
     if options.command == "clean":
-        clean(store, builder)
+        with locking.hold(store.lock, "removing images", say=print):
+            clean(store, builder)
         return
     if options.command == "list":
         _print_references(select(plan(builder, ROOT), options.names), as_json=options.json)

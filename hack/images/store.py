@@ -39,6 +39,11 @@ class Store:
         return self.root / "storage"
 
     @property
+    def cache(self) -> Path:
+        """Packages that builds have downloaded before."""
+        return self.root / "cache"
+
+    @property
     def run(self) -> Path:
         """The builder's mounts and locks, gone after a reboot."""
         return Path(
