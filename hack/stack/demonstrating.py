@@ -45,7 +45,7 @@ def sign_up(api: httpx.Client) -> Login:
 def show_every_type(api: httpx.Client) -> None:
     """Run one task of each built-in type with an empty payload and show its way."""
     types = _answer(api.get("/api/v1/task-types"))["task_types"]
-    for name in sorted(t["name"] for t in types if not t["name"].startswith("demo_")):
+    for name in sorted(t["task_type"] for t in types if not t["task_type"].startswith("demo_")):
         task = _answer(api.post("/api/v1/tasks", json={"task_type": name}))
         steps = [f"{status} {seconds:.2f} s" for status, seconds in _watch(api, task["task_id"])]
         print(f"    {name:16} {' → '.join(steps)}", flush=True)

@@ -36,6 +36,8 @@ def install_operator(cluster: Cluster, images: Mapping[str, str]) -> None:
         str(ROOT / "charts/orchestrator-operator"),
         f"--namespace={OPERATOR_NAMESPACE}",
         "--create-namespace",
+        # The CRD outlives a release on purpose; a later one, under any name, goes on with it.
+        "--take-ownership",
         "--wait",
         "--timeout=3m",
         *_image_values(images),
