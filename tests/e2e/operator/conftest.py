@@ -1,0 +1,88 @@
+"""Platforms of the operator's own tests: small, and each in a namespace of its own.
+
+Before: the operator's chart is installed, for all namespaces.
+After: tests damage, change and delete these without regard for others.
+"""
+
+import contextlib
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from platform_under_test import Platform, kubectl, namespace, wait_until
+
+READY_SECONDS = 90.0
+TINY: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
+SMALL: dict[str, Any] = {
+    "api": {"replicas": 2, "resources": TINY},
+    "worker": {"resources": TINY, "scaling": {"max": 2}},
+    "postgres": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
+    "rabbitmq": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
+}
+
+Apply = Callable[[Platform, dict[str, Any]], None]
+
+
+@pytest.fixture(scope="session")
+def apply() -> Apply:
+    """Applies a resource whose spec is ``SMALL`` with the given parts replaced."""
+
+    def apply_spec(platform: Platform, parts: dict[str, Any]) -> None:
+        manifest = {
+            "apiVersion": "taskorchestrator.dev/v1alpha1",
+            "kind": "Orchestrator",
+            "metadata": {"name": platform.name},
+            "spec": {**SMALL, **parts},
+        }
+        platform.kubectl("apply", "--server-side", "-f", "-", input_text=json.dumps(manifest))
+
+    return apply_spec
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[str]:
+    """A namespace for a module's platforms."""
+    with namespace(f"e2e-operator-{secrets.token_hex(3)}") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def small(home: str, apply: Apply) -> Platform:
+    """A small platform, ready."""
+    platform = Platform(home, "small")
+    apply(platform, {})
+    platform.await_ready(seconds=READY_SECONDS)
+    return platform
+
+
+@pytest.fixture
+def operator_away() -> Iterator[None]:
+    """The time in which no operator runs."""
+    [deployment] = json.loads(
+        kubectl(
+            *("get", "deployments", "-A", "-o", "json"),
+            *("-l", "app.kubernetes.io/name=orchestrator-operator"),
+        )
+    )["items"]
+    metadata = deployment["metadata"]
+    where = ("-n", metadata["namespace"])
+
+    def scale(replicas: int) -> None:
+        kubectl(*where, "scale", "deployment", metadata["name"], f"--replicas={replicas}")
+
+    def pods() -> list[Any]:
+        selector = "app.kubernetes.io/name=orchestrator-operator"
+        found = json.loads(kubectl(*where, "get", "pods", "-l", selector, "-o", "json"))
+        return list(found["items"])
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(
+            kubectl, *where, "rollout", "status", "deployment", metadata["name"], "--timeout=50s"
+        )
+        stack.callback(scale, 1)
+        scale(0)
+        wait_until(lambda: not pods(), seconds=40, what="the operator to be gone")
+        yield

@@ -1,0 +1,178 @@
+"""Damage to a running platform heals by itself, and without damage nothing is written."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator_operator.applying import Cluster, KubernetesCluster
+from orchestrator_operator.companions import Companion
+from orchestrator_operator.conditions import Fact, from_timestamp, previous_conditions
+from orchestrator_operator.images import DefaultImages
+from orchestrator_operator.kinds import ORCHESTRATOR
+from orchestrator_operator.looping import Verdict
+from orchestrator_operator.reconciling import Reconciler
+from orchestrator_operator.status import ScalingView
+from platform_under_test import Platform, kubectl, wait_until
+
+BACK_SECONDS = 5.0
+READY_SECONDS = 90.0
+KINDS = (
+    "networkpolicy",
+    "service",
+    "configmap",
+    "poddisruptionbudget",
+    "job",
+    "secret",
+    "deployment",
+    "statefulset",
+)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    async with await KubernetesCluster.connect(component="e2e") as connected:
+        yield connected
+
+
+def children(platform: Platform, kind: str) -> dict[str, dict[str, Any]]:
+    found = platform.list(kind, instance=platform.name, **{"managed-by": "orchestrator-operator"})
+    return {item["metadata"]["name"]: item for item in found}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_deleted_child_is_back_within_five_seconds(small: Platform, kind: str) -> None:
+    volumes = {name: pvc["metadata"]["uid"] for name, pvc in children(small, "pvc").items()}
+    before = {name: child["metadata"]["uid"] for name, child in children(small, kind).items()}
+    assert before
+
+    for name, uid in before.items():
+        small.kubectl("delete", kind, name, "--wait=false")
+
+        def is_back(name: str = name, uid: str = uid) -> bool:
+            child = small.get(kind, name)
+            return child is not None and child["metadata"]["uid"] != uid
+
+        wait_until(is_back, seconds=BACK_SECONDS, what=f"{kind} {name} to be back", every=0.1)
+
+    small.await_ready(seconds=READY_SECONDS)
+    after = {name: pvc["metadata"]["uid"] for name, pvc in children(small, "pvc").items()}
+    assert after == volumes
+
+
+class StatusPool:
+    """Says of the autoscaler what the status says, so that a pass has nothing to add."""
+
+    def __init__(self, resource: dict[str, Any]) -> None:
+        facts = {
+            condition.type: Fact(
+                condition.reason, condition.message, is_true=condition.status == "True"
+            )
+            for condition in previous_conditions(resource)
+        }
+        worker = resource["status"]["worker"]
+        scaled = worker.get("lastScaleTime")
+        self._view = ScalingView(
+            active=facts["ScalingActive"],
+            limited=facts["ScalingLimited"],
+            desired_replicas=worker["desired"],
+            queued_tasks=worker.get("queued"),
+            last_scale_time=from_timestamp(scaled) if scaled else None,
+            reason=worker.get("reason", ""),
+        )
+
+    def steer(self, *_: object) -> None: ...
+
+    def view(self) -> ScalingView:
+        return self._view
+
+    async def close(self) -> None: ...
+
+
+def operators_images() -> DefaultImages:
+    text = kubectl(
+        *("get", "deployments", "-A", "-l", "app.kubernetes.io/name=orchestrator-operator"),
+        "-o",
+        'jsonpath={.items[0].spec.template.spec.containers[0].env[?(@.name=="'
+        'ORCHESTRATOR_OPERATOR_IMAGES")].value}',
+    )
+    return DefaultImages.model_validate_json(text)
+
+
+async def test_a_further_pass_writes_nothing(small: Platform, cluster: Cluster) -> None:
+    small.await_ready(seconds=READY_SECONDS)
+    reconciler = Reconciler(
+        cluster=cluster,
+        default_images=operators_images(),
+        operator_namespace="orchestrator-system",
+        now=lambda: datetime.now(UTC),
+    )
+
+    def versions() -> dict[str, str]:
+        found = {
+            f"{kind} {name}": child["metadata"]["resourceVersion"]
+            for kind in KINDS
+            for name, child in children(small, kind).items()
+        }
+        return {**found, "resource": small.resource()["metadata"]["resourceVersion"]}
+
+    # A fresh companion remembers nothing: every object is really applied again.
+    companion = Companion(pool=StatusPool(small.resource()))
+    before = versions()
+    verdict = await reconciler.reconcile(small.namespace, small.name, companion)
+
+    assert verdict is Verdict.DONE
+    assert versions() == before
+    assert len(before) > 20
+
+
+async def test_nothing_of_ours_holds_a_finalizer(small: Platform, cluster: Cluster) -> None:
+    resource = await cluster.get(ORCHESTRATOR, small.namespace, small.name)
+
+    assert resource is not None
+    assert not resource["metadata"].get("finalizers")
+    assert "kopf" not in str(resource["metadata"])
+
+
+def test_a_lost_password_does_not_lock_the_volume(small: Platform) -> None:
+    password = small.get("secret", f"{small.name}-postgres")["data"]["password"]
+
+    small.kubectl("delete", "secret", f"{small.name}-postgres")
+    wait_until(
+        lambda: small.get("secret", f"{small.name}-postgres"), seconds=BACK_SECONDS, what="it"
+    )
+    small.await_ready(seconds=READY_SECONDS)
+
+    assert small.get("secret", f"{small.name}-postgres")["data"]["password"] != password
+    wait_until(
+        lambda: small.condition("ScalingActive").get("status") == "True",
+        seconds=30,
+        what="the autoscaler to read the database with the new password",
+    )
+
+
+def test_a_removed_volume_of_the_broker_comes_back(small: Platform) -> None:
+    claim, pod = f"data-{small.name}-rabbitmq-0", f"{small.name}-rabbitmq-0"
+    before = small.get("pvc", claim)["metadata"]["uid"]
+
+    small.kubectl("delete", "pvc", claim, "--wait=false")
+    small.kubectl("delete", "pod", pod, "--wait=false")
+
+    def is_back() -> bool:
+        found = small.get("pvc", claim)
+        return found is not None and found["metadata"]["uid"] != before
+
+    wait_until(is_back, seconds=60, what="the volume claim to be made anew")
+    small.await_ready(seconds=READY_SECONDS)
+
+
+def test_an_edited_child_is_put_back(small: Platform) -> None:
+    name = f"{small.name}-postgres"
+    small.merge("service", name, {"spec": {"selector": {"app.kubernetes.io/component": "nobody"}}})
+
+    def is_put_back() -> bool:
+        selector = small.get("service", name)["spec"]["selector"]
+        return bool(selector["app.kubernetes.io/component"] == "postgres")
+
+    wait_until(is_put_back, seconds=BACK_SECONDS, what="the selector to be put back")
