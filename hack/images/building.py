@@ -7,7 +7,6 @@ Before: ``planning`` gave every image its reference.
 After: archives in the store; ``loading`` brings them to a cluster.
 """
 
-import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from hack.images.planning import Builder, PlannedImage
 from hack.images.snapshots import copy_context
 from hack.images.store import Store
 from hack.tooling.errors import ToolError
-from hack.tooling.running import run
+from hack.tooling.running import probe, run
 from hack.tooling.steps import Progress, Step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,9 +137,11 @@ def install_programs(builder: Builder, progress: Progress) -> None:
 
 def clean(store: Store, builder: Builder) -> None:
     """Remove every image and archive of this tool; keep the logs, which say how long steps take."""
-    if builder is Builder.BUILDAH and store.storage.exists():
+    if builder is Builder.DOCKER:
+        Docker().remove_all()
+    elif store.storage.exists():
         Buildah(store).remove_all()
-        with contextlib.suppress(ToolError):
-            run(["umount", "--recursive", store.storage / "overlay"])
+        # buildah leaves its storage mounted upon itself.
+        probe(["umount", "--recursive", store.storage / "overlay"])
     for name in ("storage", "cache", "archives", "contexts", "snapshot"):
         shutil.rmtree(store.root / name, ignore_errors=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hack.images.planning import NAMESPACE
 from hack.images.store import Store
 from hack.tooling.errors import CommandError
 from hack.tooling.running import probe, run
@@ -63,6 +64,9 @@ class Engine(Protocol):
 
     def tidy(self) -> None:
         """Bound what past builds have left in its storage."""
+
+    def remove_all(self) -> None:
+        """Remove all images that this tool made."""
 
 
 class Buildah:
@@ -137,7 +141,7 @@ class Buildah:
         probe([*self._command, "rm", container], env=self._env)
 
     def remove_all(self) -> None:
-        """Empty the storage, so that its folder can be deleted."""
+        """See ``Engine``: the storage is this tool's own."""
         probe([*self._command, "rm", "--all"], env=self._env, timeout_seconds=SAVE_SECONDS)
         probe(
             [*self._command, "rmi", "--all", "--force"], env=self._env, timeout_seconds=SAVE_SECONDS
@@ -175,6 +179,12 @@ class Docker:
 
     def tidy(self) -> None:
         """See ``Engine``: Docker collects its own garbage."""
+
+    def remove_all(self) -> None:
+        """See ``Engine``."""
+        for reference in self.list_images():
+            if reference.startswith(f"{NAMESPACE}/"):
+                self.forget(reference)
 
 
 def is_docker_usable() -> bool:

@@ -48,6 +48,9 @@ class FakeEngine:
     def tidy(self) -> None:
         pass
 
+    def remove_all(self) -> None:
+        self.images.clear()
+
 
 class Bench:
     """A checkout, a store and a fake engine."""
