@@ -105,6 +105,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
         containers=[server],
         volumes=application_volumes(context, keys, tmp_size_limit="256Mi"),
         config_hash=credentials_hash(context, with_jwt=True),
+        shareProcessNamespace=True,  # as in ``worker``: SIGTERM counts from the first moment
         topologySpreadConstraints=spread_over_nodes(context, names.API),
         terminationGracePeriodSeconds=30,
     )

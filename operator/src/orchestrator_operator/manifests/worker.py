@@ -101,6 +101,9 @@ def _build_pod(context: Context) -> dict[str, Any]:
             context, (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY), tmp_size_limit="4Gi"
         ),
         config_hash=credentials_hash(context),
+        # As process 1 of its own namespace, Python would ignore SIGTERM until it has set up its
+        # handlers: a worker that is told to go while it starts would stay for its whole grace.
+        shareProcessNamespace=True,
         topologySpreadConstraints=spread_over_nodes(context, names.WORKER),
         terminationGracePeriodSeconds=grace_seconds(context.spec.worker),
     )
