@@ -122,9 +122,12 @@ class Platform:
 class Tunnel(httpx.BaseTransport):
     """Reaches a Service through ``kubectl port-forward``, opened again when its pod went away.
 
-    Only a refused connection is tried again: a request whose answer was lost may
-    have been carried out.
+    A port-forward outlives its pod and then swallows requests, so one that was
+    not used for a second is tried out first. Only a refused connection is tried
+    again: a request whose answer was lost may have been carried out.
     """
+
+    FRESH_SECONDS = 1.0
 
     def __init__(self, namespace: str, service: str, *, patience_seconds: float = 30.0) -> None:
         self._namespace = namespace
@@ -132,6 +135,7 @@ class Tunnel(httpx.BaseTransport):
         self._patience_seconds = patience_seconds
         self._process: subprocess.Popen[str] | None = None
         self._port = 0
+        self._answered_at = 0.0
         self._inner = httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -141,12 +145,15 @@ class Tunnel(httpx.BaseTransport):
             try:
                 self.open()
                 request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
-                return self._inner.handle_request(request)
+                response = self._inner.handle_request(request)
             except (httpx.ConnectError, KubectlError):
                 self.close()
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+            else:
+                self._answered_at = time.monotonic()
+                return response
 
     def close(self) -> None:
         """End the port-forward."""
@@ -159,7 +166,7 @@ class Tunnel(httpx.BaseTransport):
 
     def open(self) -> str:
         """Open the tunnel if it is not open; return its address."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None and self._is_good():
             return f"http://127.0.0.1:{self._port}"
         self.close()
         self._process = subprocess.Popen(
@@ -175,6 +182,15 @@ class Tunnel(httpx.BaseTransport):
             raise KubectlError(f"port-forward to {self._service}: {line.strip()}")
         self._port = int(found.group(1))
         return f"http://127.0.0.1:{self._port}"
+
+    def _is_good(self) -> bool:
+        if time.monotonic() - self._answered_at < self.FRESH_SECONDS:
+            return True
+        try:
+            httpx.get(f"http://127.0.0.1:{self._port}/livez", timeout=2.0)
+        except httpx.TransportError:
+            return False
+        return True
 
 
 class Api:
