@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from orchestrator_operator.manifests.postgres import MAX_CONNECTIONS
+from orchestrator_operator.manifests.postgres import max_connections
 from platform_under_test import wait_until
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def test_postgres_takes_settings_from_arguments_and_initdb_arguments(postgres: "
 
     answer = postgres.run(*psql(postgres, asked))
 
-    assert answer.strip() == f"{MAX_CONNECTIONS}|on|bC.UTF-8"
+    wanted = max_connections(postgres.context.spec.postgres.managed.resources)
+    assert answer.strip() == f"{wanted}|on|bC.UTF-8"
 
 
 def test_postgres_keeps_rows_and_stops_in_time_though_a_transaction_is_open(
