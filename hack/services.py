@@ -4,13 +4,13 @@ Debian's packages would start them at once as system services; that is refused
 for the time of the installation, since the tests run their own on free ports.
 
 Before: ``make services``.
-After: ``tests/integration/services.py`` finds the programs.
+After: ``tests/support/services.py`` finds the programs.
 """
 
 import contextlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hack.tooling.errors import ToolError, explain
@@ -44,6 +44,22 @@ def services_stay_down() -> Iterator[None]:
         POLICY.unlink()
 
 
+def install(packages: Sequence[str]) -> None:
+    """Install Debian packages without starting their services.
+
+    Raises:
+        ToolError: this is no Debian, or apt failed.
+    """
+    if shutil.which("apt-get") is None:
+        raise ToolError(
+            f"missing: {', '.join(packages)}",
+            advice="install these servers; their programs must be found under /usr",
+        )
+    with services_stay_down():
+        run([*APT, "update"], timeout_seconds=300)
+        run([*APT, "install", "-y", "--no-install-recommends", *packages], timeout_seconds=900)
+
+
 def main() -> int:
     """Install what is missing; say so."""
     packages = missing_packages()
@@ -51,14 +67,7 @@ def main() -> int:
         return 0
     print(f"installing {', '.join(packages)} for the integration tests (usually 30 s)", flush=True)
     try:
-        if shutil.which("apt-get") is None:
-            raise ToolError(
-                f"missing: {', '.join(packages)}",
-                advice="install these servers; their programs must be found under /usr",
-            )
-        with services_stay_down():
-            run([*APT, "update"], timeout_seconds=300)
-            run([*APT, "install", "-y", "--no-install-recommends", *packages], timeout_seconds=900)
+        install(packages)
     except ToolError as error:
         print(explain(error), file=sys.stderr)
         return 1
