@@ -26,7 +26,7 @@ from orchestrator_operator.immutables import is_about_immutability, way_around
 from orchestrator_operator.kinds import PRUNED_CHILDREN, Manifest, kind_of
 from orchestrator_operator.manifests.context import Context, hash_of
 from orchestrator_operator.observing import Observed
-from orchestrator_operator.ownership import conflict_with, controller_uid
+from orchestrator_operator.ownership import conflict_with, controller_of
 from orchestrator_operator.problems import (
     IMMUTABLE_FIELD,
     REFUSED,
@@ -177,7 +177,7 @@ class Actor:
 
     async def _prune(self, plan: Plan, observed: Observed, acted: Acted) -> None:
         for key, child in observed.children.items():
-            is_ours = controller_uid(child) == self.context.uid
+            is_ours = controller_of(child).get("uid") == self.context.uid
             is_leaving = "deletionTimestamp" in child["metadata"]
             if key in plan.keys or key[0] not in _PRUNED_KINDS or not is_ours or is_leaving:
                 continue

@@ -13,7 +13,7 @@ After: ``attempt`` makes the pass (``reconciling``).
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
@@ -21,12 +21,14 @@ from typing import Final, NamedTuple
 import structlog
 
 from orchestrator_core.errors import OrchestratorError
+from orchestrator_operator.problems import FORMER_LEAVING, NAME_CONFLICT, REFUSED, Problem
 
 DEBOUNCE_SECONDS: Final = 0.2
 """A change comes as several events within milliseconds; one pass answers them all."""
 PASS_DEADLINE_SECONDS: Final = 120.0
 """A pass makes some forty calls of milliseconds; each has a deadline, this bounds their sum."""
 SHORTEST_RETRY_SECONDS: Final = 1.0
+SOON_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -38,8 +40,18 @@ class Verdict(Enum):
     DONE = "done"
     RETRY = "retry"
     """Something is in the way that may send no event when it goes."""
+    SOON = "soon"
+    """Something is about to go that sends no event: look again in a moment."""
     GONE = "gone"
     """There is no such resource any more."""
+
+
+def verdict_of(problems: Iterable[Problem]) -> Verdict:
+    """Say when to look again: what is in the way may go without an event."""
+    reasons = {problem.reason for problem in problems}
+    if FORMER_LEAVING in reasons:
+        return Verdict.SOON
+    return Verdict.RETRY if reasons & {NAME_CONFLICT, REFUSED} else Verdict.DONE
 
 
 class ResourceKey(NamedTuple):
@@ -119,7 +131,10 @@ class Loops:
                 await self._farewell(key)
                 return
             failures = failures + 1 if verdict is Verdict.RETRY else 0
-            if failures:
+            if verdict is Verdict.SOON:
+                await asyncio.sleep(SOON_SECONDS)
+                loop.door.set()
+            elif failures:
                 await _rest(loop.door, retry_seconds(failures, random.random()))  # noqa: S311 - jitter
 
     async def _pass(self, key: ResourceKey, loop: _Loop) -> Verdict:

@@ -4,17 +4,20 @@ Before: ``acting`` and ``ensuring_secrets`` are about to write an object that ex
 After: they write, or report a ``NameConflict``.
 """
 
-from orchestrator_operator.kinds import Manifest
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator_operator.kinds import ORCHESTRATOR, Manifest
 from orchestrator_operator.names import ownership_labels
-from orchestrator_operator.problems import NAME_CONFLICT, Problem
+from orchestrator_operator.problems import FORMER_LEAVING, NAME_CONFLICT, Problem
 
 
-def controller_uid(manifest: Manifest) -> str | None:
-    """Return the uid of the object's controlling owner, if it has one."""
+def controller_of(manifest: Manifest) -> Mapping[str, Any]:
+    """Return the reference to the object's controlling owner; empty when it has none."""
     for owner in manifest["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
-            return str(owner["uid"])
-    return None
+            return dict(owner)
+    return {}
 
 
 def conflict_with(existing: Manifest | None, *, resource: str, uid: str) -> Problem | None:
@@ -23,15 +26,12 @@ def conflict_with(existing: Manifest | None, *, resource: str, uid: str) -> Prob
     Ours is what this very resource owns, and what carries our labels and has no owner: that is
     what an earlier resource of the same name left behind on purpose.
     """
-    if existing is None or (owner := controller_uid(existing)) == uid:
+    if existing is None:
         return None
+    owner = controller_of(existing)
     told = f"{existing['kind']} {existing['metadata']['name']}"
-    if owner is not None:
-        return Problem(
-            NAME_CONFLICT,
-            f"{told} belongs to another owner (uid {owner}); it is left alone until that is gone."
-            " Delete or rename one of the two",
-        )
+    if owner:
+        return None if owner["uid"] == uid else _conflict_of_owners(told, owner, resource)
     labels = existing["metadata"].get("labels") or {}
     wanted = ownership_labels(resource)
     if all(labels.get(key) == value for key, value in wanted.items()):
@@ -40,4 +40,17 @@ def conflict_with(existing: Manifest | None, *, resource: str, uid: str) -> Prob
     return Problem(
         NAME_CONFLICT,
         f"{told} exists and is not the operator's; delete it, or label it {needed} to hand it over",
+    )
+
+
+def _conflict_of_owners(told: str, owner: Mapping[str, Any], resource: str) -> Problem:
+    if (owner["kind"], owner["name"]) == (ORCHESTRATOR.kind, resource):
+        # Names are unique, so that one is deleted, and the garbage collector is on its way.
+        return Problem(
+            FORMER_LEAVING, f"{told} belongs to a deleted resource of this name and goes with it"
+        )
+    return Problem(
+        NAME_CONFLICT,
+        f"{told} belongs to {owner['kind']} {owner['name']}; it is left alone."
+        " Delete or rename one of the two",
     )

@@ -7,6 +7,7 @@ After: ``status`` repeats it in Degraded and Ready.
 from dataclasses import dataclass
 
 NAME_CONFLICT = "NameConflict"
+FORMER_LEAVING = "FormerResourceLeaving"
 IMMUTABLE_FIELD = "ImmutableField"
 REFUSED = "Refused"
 INVALID_SPEC = "InvalidSpec"

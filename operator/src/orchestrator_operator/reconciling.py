@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_operator import names
-from orchestrator_operator.acting import Acted, Actor
+from orchestrator_operator.acting import Actor
 from orchestrator_operator.applying import Cluster, ObjectRefusedError
 from orchestrator_operator.companions import Companion
 from orchestrator_operator.deriving import NO_CREDENTIALS, derive_context, derive_gates
@@ -21,12 +21,12 @@ from orchestrator_operator.ensuring_secrets import ensure_secrets
 from orchestrator_operator.guarding import guard, is_paused
 from orchestrator_operator.images import DefaultImages, resolve_images
 from orchestrator_operator.kinds import ORCHESTRATOR, Manifest
-from orchestrator_operator.looping import Verdict
+from orchestrator_operator.looping import Verdict, verdict_of
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.manifests.migration import migration_name
 from orchestrator_operator.migrating import retry_migration
 from orchestrator_operator.observing import Observed, observe
-from orchestrator_operator.problems import NAME_CONFLICT, REFUSED, Problem
+from orchestrator_operator.problems import REFUSED, Problem
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.status import Situation, announce, build_status, refuse
 from orchestrator_operator.telling import tell_changes, write_status
@@ -97,7 +97,7 @@ class Reconciler:
         )
         await tell_changes(self.cluster, resource, acted.changes)
         await write_status(self.cluster, resource, build_status(situation))
-        return _verdict(acted)
+        return verdict_of(acted.problems)
 
     async def _only_look(
         self, resource: Manifest, spec: OrchestratorSpec, companion: Companion
@@ -119,7 +119,7 @@ class Reconciler:
 
     async def _give_up(self, resource: Manifest, problem: Problem) -> Verdict:
         await write_status(self.cluster, resource, refuse(resource, problem, self.now()))
-        return Verdict.RETRY if problem.reason in {NAME_CONFLICT, REFUSED} else Verdict.DONE
+        return verdict_of([problem])
 
     async def _observe(self, resource: Manifest) -> Observed:
         metadata = resource["metadata"]
@@ -142,8 +142,3 @@ class Reconciler:
             operator_namespace=self.operator_namespace,
             desired_workers=companion.pool.view().desired_replicas,
         )
-
-
-def _verdict(acted: Acted) -> Verdict:
-    is_in_the_way = any(problem.reason == NAME_CONFLICT for problem in acted.problems)
-    return Verdict.RETRY if is_in_the_way else Verdict.DONE

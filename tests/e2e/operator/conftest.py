@@ -42,16 +42,16 @@ def apply() -> Apply:
     return apply_spec
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def home() -> Iterator[str]:
-    """A namespace for a module's platforms."""
+    """A namespace for all of them."""
     with namespace(f"e2e-operator-{secrets.token_hex(3)}") as name:
         yield name
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small(home: str, apply: Apply) -> Platform:
-    """A small platform, ready."""
+    """A small platform, ready; every test leaves it so."""
     platform = Platform(home, "small")
     apply(platform, {})
     platform.await_ready(seconds=READY_SECONDS)

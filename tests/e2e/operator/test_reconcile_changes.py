@@ -74,6 +74,7 @@ def test_fixed_workers_follow_kubectl_scale(small: Platform, apply: Apply) -> No
     pods = small.get("pods", "-l", scale["status"]["selector"])["items"]
     assert scale["status"]["replicas"] == len(pods) == 2
     apply(small, {})
+    small.await_ready(seconds=READY_SECONDS)
 
 
 def test_a_paused_resource_is_left_alone(small: Platform) -> None:
@@ -118,6 +119,10 @@ def test_a_grown_volume_keeps_its_pod_or_says_why_it_can_not_grow(
 
     # Whether a volume can grow is up to the storage class of the cluster.
     wait_until(is_told, seconds=SEEN_SECONDS, what="the volume to grow, or a reason")
+    # The size can't be taken back: the next tests get a new resource over the same volume.
+    small.kubectl("delete", "orch", small.name)
+    apply(small, {})
+    small.await_ready(seconds=READY_SECONDS)
 
 
 def small_resources(platform: Platform) -> dict[str, Any]:
@@ -141,5 +146,6 @@ def test_somebody_elses_object_is_left_alone(home: str, apply: Apply) -> None:
     assert "Service blocked-api" in ready["message"]
     assert blocked.get("service", "blocked-api")["spec"]["selector"] == {"app": "theirs"}
     blocked.kubectl("delete", "service", "blocked-api")
-    blocked.await_ready(seconds=READY_SECONDS)
+    await_condition(blocked, "Degraded", "False", "AsDesired")
+    assert blocked.get("service", "blocked-api")["spec"]["selector"] != {"app": "theirs"}
     blocked.kubectl("delete", "orch", "blocked")

@@ -60,6 +60,7 @@ async def loops_over(passes: Passes) -> AsyncIterator[Loops]:
 def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looping, "SHORTEST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(looping, "LONGEST_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(looping, "SOON_SECONDS", 0.01)
 
 
 async def eventually(truth: Callable[[], bool]) -> None:
@@ -105,7 +106,13 @@ async def test_resources_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [Verdict.RETRY, OrchestratorError("the cluster is away"), ValueError("a mistake")]
+    "outcome",
+    [
+        Verdict.RETRY,
+        Verdict.SOON,
+        OrchestratorError("the cluster is away"),
+        ValueError("a mistake"),
+    ],
 )
 async def test_a_failed_pass_is_repeated_without_a_ring(outcome: Verdict | Exception) -> None:
     passes = Passes(outcome, outcome)

@@ -254,10 +254,11 @@ async def test_children_of_a_former_resource_are_waited_for() -> None:
     fresh.cluster.put(former)
     version = fresh.child("StatefulSet", "redis")["metadata"]["generation"]
 
+    assert await fresh.make_pass() is Verdict.SOON
     await fresh.settle()
 
     assert fresh.child("StatefulSet", "redis")["metadata"]["generation"] == version
-    assert fresh.condition("Degraded") == ("True", "NameConflict")
+    assert fresh.condition("Degraded") == ("True", "FormerResourceLeaving")
     fresh.cluster.remove(("StatefulSet", NAMESPACE, f"{NAME}-redis"))
     await fresh.settle()
     assert fresh.condition("Ready")[0] == "True"
