@@ -1,7 +1,7 @@
 """Entry: ``python3 hack/cluster …`` from anywhere, or ``python3 -m hack.cluster …``.
 
-Started by its folder, Python puts that folder first on the path, where ``kind.py`` or
-``packages.py`` would stand in for modules of those names; the repository's root belongs there.
+Started by its folder, Python puts that folder first on the path, where ``images.py`` or
+``processes.py`` would stand in for modules of those names; the repository's root belongs there.
 
 Before: a developer, make, or continuous integration.
 After: ``cli.main``.

@@ -16,8 +16,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster import locking, packages
 from hack.cluster.layouts import SOURCES, Layout
+from hack.tooling import locking, packages
 from hack.tooling.errors import CommandError, ToolError
 from hack.tooling.running import run
 from hack.tooling.steps import Progress

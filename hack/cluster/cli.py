@@ -12,9 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hack.cluster import choosing, locking, tools
+from hack.cluster import choosing, tools
 from hack.cluster.layouts import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, Layout
 from hack.cluster.providers import Extent
+from hack.tooling import locking
 from hack.tooling.errors import ToolError, explain
 from hack.tooling.steps import Progress
 
@@ -106,7 +107,7 @@ def find_directory(environ: Mapping[str, str]) -> Path:
 
 def _up(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str]) -> int:
     progress = Progress(layout.logs)
-    with locking.hold(layout.root / "lock", "up", say=progress.say):
+    with locking.hold(layout.root / "lock", "bringing the cluster up", say=progress.say):
         provider = choosing.choose_provider(options.provider, layout, environ, progress)
         provider.check()
         # From here on something may be made, and `down` must know of what kind.
@@ -121,7 +122,7 @@ def _down(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str
     if options.reset or options.purge:
         extent = Extent.EVERYTHING if options.purge else Extent.DATA
     progress = Progress(layout.logs)
-    with locking.hold(layout.root / "lock", "down", say=progress.say):
+    with locking.hold(layout.root / "lock", "taking the cluster down", say=progress.say):
         provider = choosing.find_provider(options.provider, layout, environ, progress)
         provider.down(progress, extent)
         if extent is not Extent.PROCESSES:

@@ -25,10 +25,27 @@ from hack.cluster.layouts import (
     VOLUMES_HEALTH_PORT,
     Layout,
 )
+from hack.tooling.packages import Program
 
 _ETCD = f"http://127.0.0.1:{ETCD_PORT}"
 _ETCD_PEER = f"http://127.0.0.1:{ETCD_PEER_PORT}"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+NODE_PROGRAMS = (
+    Program("containerd", "containerd"),
+    Program("ctr", "containerd"),
+    Program("runc", "runc"),
+    Program("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    Program("etcd", "etcd-server"),
+    Program("conntrack", "conntrack"),
+    Program("iptables", "iptables"),
+    Program("ipset", "ipset"),
+    Program("ip", "iproute2"),
+    Program("modprobe", "kmod"),
+    Program("mount", "mount"),
+    Program("openssl", "openssl"),
+)
+"""What the components below run, and what the tool itself runs to prepare them."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from hack.cluster import (
     manifests,
     networks,
     observing,
-    packages,
     pki,
     preflight,
     probes,
@@ -29,10 +28,17 @@ from hack.cluster import (
 )
 from hack.cluster.apiservers import ApiServer
 from hack.cluster.cgroups import PodCgroup
-from hack.cluster.components import NAMES, Component, Programs, build_components
+from hack.cluster.components import (
+    NAMES,
+    NODE_PROGRAMS,
+    Component,
+    Programs,
+    build_components,
+)
 from hack.cluster.layouts import API_SERVICE_ADDRESS, DNS_SERVICE_ADDRESS, NODE_NAME, Layout
 from hack.cluster.providers import Extent, Status
 from hack.cluster.waiting import wait_until
+from hack.tooling import packages
 from hack.tooling.errors import CommandError, ToolError
 from hack.tooling.steps import Progress, Step
 
@@ -69,7 +75,7 @@ class LocalNode:
 
     def up(self, progress: Progress) -> None:
         """Install, build, start and wait; each only as far as it is missing."""
-        packages.install(packages.NODE_PROGRAMS, progress)
+        packages.install(NODE_PROGRAMS, progress)
         built = {
             b.name: builds.build_program(b, self._layout, progress) for b in builds.NODE_BUILDS
         }

@@ -8,8 +8,9 @@ import json
 import re
 from pathlib import Path
 
-from hack.cluster import builds, packages
+from hack.cluster import builds
 from hack.cluster.layouts import Layout
+from hack.tooling import packages
 from hack.tooling.errors import CommandError
 from hack.tooling.running import probe
 from hack.tooling.steps import Progress

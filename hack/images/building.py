@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hack.cluster import packages
 from hack.images import mirrors, roots
 from hack.images.engines import Buildah, Docker, Engine, Recipe
 from hack.images.planning import Builder, PlannedImage
 from hack.images.snapshots import copy_context
 from hack.images.store import Store
+from hack.tooling import packages
 from hack.tooling.errors import ToolError
 from hack.tooling.running import probe, run
 from hack.tooling.steps import Progress, Step

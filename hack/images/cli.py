@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from hack.cluster import locking
 from hack.images.building import ROOT, Workshop, clean, install_programs
 from hack.images.catalogue import IMAGES
 from hack.images.engines import is_docker_usable
 from hack.images.planning import Builder, PlannedImage, plan, select
 from hack.images.snapshots import take_snapshot
 from hack.images.store import DIRECTORY_VARIABLE, Store, find_store
+from hack.tooling import locking
 from hack.tooling.errors import ToolError, explain
 from hack.tooling.steps import Progress
 
