@@ -10,6 +10,7 @@ from orchestrator_operator.images import ResolvedImages
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.manifests.migration import migration_name
+from orchestrator_operator.manifests.stores import DATA_VOLUME
 from orchestrator_operator.observing import Observed
 from orchestrator_operator.spec import OrchestratorSpec, ScalingMode
 from orchestrator_operator.workloads import is_complete, is_serving
@@ -51,18 +52,25 @@ def derive_context(  # noqa: PLR0913 - each is a fact of another source
         credentials=credentials,
         operator_namespace=operator_namespace,
         api_cluster_ip=_cluster_ip(observed.child("Service", names.child(name, names.API))),
+        database_volume_uid=_database_volume_uid(name, observed),
         initial_workers=first_workers(spec) if desired_workers is None else desired_workers,
     )
 
 
-def derive_gates(context: Context, observed: Observed) -> Gates:
-    """Return which gates of the plan are open."""
-    job = observed.child("Job", migration_name(context))
+def derive_gates(resource: Manifest, context: Context, observed: Observed) -> Gates:
+    """Return which gates of the plan are open.
+
+    A migration that status knows to be done counts even while its Job is not there: somebody who
+    deletes the Job, and then the API, should have the API back at once.
+    """
+    name = migration_name(context)
+    done = (resource.get("status") or {}).get("migration")
+    job = observed.child("Job", name)
     postgres = observed.child("StatefulSet", context.child(names.POSTGRES))
     return Gates(
         is_postgres_ready=is_serving(postgres),
         has_migration_job=job is not None,
-        is_migrated=is_complete(job),
+        is_migrated=is_complete(job) or done == name,
         is_api_address_known=context.api_cluster_ip is not None,
     )
 
@@ -71,6 +79,16 @@ def first_workers(spec: OrchestratorSpec) -> int:
     """Return how many workers a new Deployment starts with."""
     scaling = spec.worker.scaling
     return scaling.min if scaling.mode is ScalingMode.AUTOMATIC else spec.worker.replicas
+
+
+def _database_volume_uid(name: str, observed: Observed) -> str | None:
+    claim = f"{DATA_VOLUME}-{names.child(name, names.POSTGRES)}-0"
+    uids = [
+        str(found["metadata"]["uid"])
+        for found in observed.claims
+        if found["metadata"]["name"] == claim
+    ]
+    return uids[0] if uids else None
 
 
 def _cluster_ip(service: Manifest | None) -> str | None:

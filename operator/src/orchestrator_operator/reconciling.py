@@ -75,7 +75,7 @@ class Reconciler:
             {key_of(secret): secret for secret in secrets.manifests.values()}
         )
         context = self._derive(resource, spec, observed, secrets.credentials, companion)
-        plan = desired(context, derive_gates(context, observed))
+        plan = desired(context, derive_gates(resource, context, observed))
         actor = Actor(cluster=self.cluster, context=context, memory=companion.memory)
         acted = await actor.act(plan, observed)
         companion.remember_secrets(
@@ -109,7 +109,7 @@ class Reconciler:
             resource=resource,
             context=context,
             observed=observed,
-            waits=desired(context, derive_gates(context, observed)).waits(),
+            waits=desired(context, derive_gates(resource, context, observed)).waits(),
             scaling=companion.look_at_scaling(),
             is_paused=True,
             now=self.now(),

@@ -130,6 +130,7 @@ def build_status(situation: Situation) -> OrchestratorStatus:
             now=situation.now,
         ),
         version=_version(situation, is_settled=facts[READY].is_true is True),
+        migration=_migration(situation),
         components=_components(situation),
         worker=_worker(situation),
         endpoints=_endpoints(situation.context),
@@ -280,6 +281,14 @@ def _version(situation: Situation, *, is_settled: bool) -> VersionStatus:
     target = situation.context.spec.version
     before = ((situation.resource.get("status") or {}).get("version") or {}).get("current")
     return VersionStatus(current=target if is_settled else before, target=target)
+
+
+def _migration(situation: Situation) -> str | None:
+    name = migration_name(situation.context)
+    if is_complete(situation.observed.child("Job", name)):
+        return name
+    before = (situation.resource.get("status") or {}).get("migration")
+    return None if before is None else str(before)
 
 
 def _components(situation: Situation) -> list[ComponentStatus]:

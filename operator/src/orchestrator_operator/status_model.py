@@ -99,6 +99,8 @@ class OrchestratorStatus(StatusPart):
     """Facts, one of each type. Ready sums them up."""
     version: VersionStatus | None = None
     """Which version runs."""
+    migration: str | None = None
+    """The Job that brought the database to what the images need."""
     components: list[ComponentStatus] = Field(default_factory=list)
     """Each component's pods."""
     worker: WorkerStatus | None = None

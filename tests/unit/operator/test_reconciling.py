@@ -118,6 +118,34 @@ async def test_a_deleted_child_comes_back() -> None:
         assert world.condition("Ready")[0] == "True", key
 
 
+async def test_the_api_comes_back_at_once_even_without_its_migration_job() -> None:
+    world = await a_settled_world()
+    [job] = [key for key in world.cluster.objects if key[0] == "Job"]
+    world.cluster.remove(job)
+    world.cluster.remove(("Deployment", NAMESPACE, f"{NAME}-api"))
+
+    await world.make_pass()
+
+    assert job in world.cluster.objects
+    assert ("Deployment", NAMESPACE, f"{NAME}-api") in world.cluster.objects
+
+
+async def test_a_new_volume_of_the_database_is_migrated_anew() -> None:
+    world = World()
+    await world.make_pass()
+    world.cluster.put(a_claim("10Gi", world))
+    await world.settle()
+    [before] = [key for key in world.cluster.objects if key[0] == "Job"]
+
+    world.cluster.remove(("PersistentVolumeClaim", NAMESPACE, f"data-{NAME}-postgres-0"))
+    world.cluster.put(a_claim("10Gi", world))
+    await world.make_pass()
+
+    [after] = [key for key in world.cluster.objects if key[0] == "Job"]
+    assert after != before
+    assert world.condition("Migrated") == ("False", "Running")
+
+
 async def test_an_edited_child_is_put_back() -> None:
     world = await a_settled_world()
     edge = world.child("ConfigMap", "edge")

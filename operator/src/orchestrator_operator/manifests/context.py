@@ -43,6 +43,8 @@ class Context:
     """Where the autoscaler connects from; the stores' policies let it in."""
     api_cluster_ip: str | None = None
     """Address of the API's Service once there is one."""
+    database_volume_uid: str | None = None
+    """Which volume the database is on, once there is one; another one has to be migrated anew."""
     initial_workers: int = 0
     """Replicas that a worker Deployment starts with; from then on the autoscaler decides."""
 

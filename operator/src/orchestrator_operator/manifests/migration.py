@@ -1,9 +1,9 @@
 """The migration Job: brings the database to what API and worker expect.
 
-Named by the two images it is for, so that a new image means a new Job and
-the old one is pruned. The API's image changes the schema; then the worker's
-image writes the types it can run, so that the API knows them even while no
-worker is there.
+Named by what it is for, the two images and the database's volume, so that
+another of these means another Job, and the old one is pruned. The API's image
+changes the schema; then the worker's image writes the types it can run, so that
+the API knows them even while no worker is there.
 
 Before: Postgres is ready.
 After: API and workers are applied once this is complete; until then the old ones run on.
@@ -34,12 +34,12 @@ LONGEST_RUN_SECONDS = 3600
 
 
 def migration_name(context: Context) -> str:
-    """Return the Job's name for these images."""
+    """Return the Job's name for these images and this volume."""
     return context.child(names.MIGRATION) + _suffix(context)
 
 
 def _suffix(context: Context) -> str:
-    digest = hash_of(context.images.api, context.images.worker)
+    digest = hash_of(context.images.api, context.images.worker, context.database_volume_uid)
     return f"-{digest[:JOB_HASH_LENGTH]}"
 
 

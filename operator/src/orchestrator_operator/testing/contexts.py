@@ -35,6 +35,7 @@ def a_context(spec: Mapping[str, Any] | OrchestratorSpec | None = None, **fields
         "credentials": CREDENTIALS,
         "operator_namespace": "orchestrator-system",
         "api_cluster_ip": "198.51.100.7",
+        "database_volume_uid": "00000000-0000-4000-8000-000000000002",
         **fields,
     }
     return Context(**values)
