@@ -31,10 +31,15 @@ def find_provider(
     Raises:
         ToolError: there is none yet.
     """
-    name = requested or _find_given(layout, environ) or _recall(layout)
+    name = find_name(requested, layout, environ)
     if name is None:
         raise ToolError("there is no cluster yet", advice="run `python3 hack/cluster up`")
     return _make(name, layout, environ, progress)
+
+
+def find_name(requested: str | None, layout: Layout, environ: Mapping[str, str]) -> str | None:
+    """Say of which kind the cluster is, as in ``--provider``; nothing when there is none yet."""
+    return requested or _find_given(layout, environ) or _recall(layout)
 
 
 def choose_provider(

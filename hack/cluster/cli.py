@@ -89,6 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     logs.set_defaults(run=_logs)
     add("kubeconfig", help="print the path of its kubeconfig").set_defaults(run=_kubeconfig)
+    add("provider", help="print which kind it is: existing, kind, local, or none").set_defaults(
+        run=_provider
+    )
     tool = add("tool", help="print the path of a program, building it where it is missing")
     tool.add_argument("name", choices=tools.NAMES, metavar="|".join(tools.NAMES))
     tool.set_defaults(run=_tool)
@@ -123,8 +126,11 @@ def _down(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str
         extent = Extent.EVERYTHING if options.purge else Extent.DATA
     progress = Progress(layout.logs)
     with locking.hold(layout.root / "lock", "taking the cluster down", say=progress.say):
-        provider = choosing.find_provider(options.provider, layout, environ, progress)
-        provider.down(progress, extent)
+        if choosing.find_name(options.provider, layout, environ) is None:
+            progress.say("there is no cluster to take down")
+        else:
+            provider = choosing.find_provider(options.provider, layout, environ, progress)
+            provider.down(progress, extent)
         if extent is not Extent.PROCESSES:
             choosing.forget(layout)
     if extent is Extent.EVERYTHING:
@@ -176,6 +182,11 @@ def _logs(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str
 
 def _kubeconfig(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str]) -> int:
     print(choosing.find_provider(options.provider, layout, environ, _quiet(layout)).kubeconfig)
+    return 0
+
+
+def _provider(options: argparse.Namespace, layout: Layout, environ: Mapping[str, str]) -> int:
+    print(choosing.find_name(options.provider, layout, environ) or "none")
     return 0
 
 

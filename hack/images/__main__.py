@@ -14,6 +14,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the reader may well run an older
 sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from hack.images.cli import main  # noqa: E402 - the path had to be set first
+from hack.tooling.running import end_on_termination  # noqa: E402 - likewise
 
 if __name__ == "__main__":
+    end_on_termination()
     sys.exit(main())

@@ -7,7 +7,6 @@ After: ``building`` makes archives, the cluster's tool loads them; an error beco
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from hack.images.snapshots import take_snapshot
 from hack.images.store import DIRECTORY_VARIABLE, Store, find_store
 from hack.tooling import locking
 from hack.tooling.errors import ToolError, explain
+from hack.tooling.running import run_attached
 from hack.tooling.steps import Progress
 
 BUILDER_VARIABLE = "ORCHESTRATOR_IMAGES_BUILDER"
@@ -142,7 +142,7 @@ def _load(archives: Sequence[Path], stream: TextIO) -> None:
         return
     # A process of its own: the cluster's tool has its own lock and state.
     command = [sys.executable, "-m", "hack.cluster", "load", *map(str, archives)]
-    if subprocess.run(command, cwd=ROOT, stdout=stream, check=False).returncode != 0:
+    if not run_attached(command, cwd=ROOT, stdout=stream).is_success:
         raise ToolError("the images are built, but not in the cluster", advice="see above")
 
 

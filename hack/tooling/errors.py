@@ -50,6 +50,14 @@ class CommandError(ToolError):
         self.output = output
 
 
+class ToldError(ToolError):
+    """Another tool of ours failed and has said why; repeating it would only hide that."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"see above (status {status})")
+        self.status = status
+
+
 def explain(error: ToolError) -> str:
     """Write an error as the paragraph a developer needs: found, end of the log, advice."""
     parts = [f"error: {error.found}"]

@@ -15,11 +15,15 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from hack.tooling.errors import CommandError
 
 QUICK_SECONDS = 60.0
 """For programs that only answer a question; they take well under a second."""
+
+_END_SECONDS = 5.0
+"""A tool of ours ends what it runs within a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,26 @@ def probe(  # noqa: PLR0913 - the same keywords as run()
         return _finish(process, words, timeout_seconds=timeout_seconds, log=log, text=input_text)
 
 
+def run_attached(
+    command: Sequence[str | Path], *, cwd: Path, stdout: TextIO | int | None = None
+) -> Result:
+    """Run another tool of ours before the person's eyes; it has deadlines and sentences of its own.
+
+    Args:
+        command: program and arguments; it shares the terminal, and with it Ctrl-C.
+        cwd: folder to run in.
+        stdout: where its output goes: shown, unless ``subprocess.PIPE`` has it returned.
+    """
+    with subprocess.Popen(_words(command), cwd=cwd, stdout=stdout) as process:
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            # Killed at once, it could not end the apt or the compiler that it has started.
+            _await_end(process)
+            raise
+    return Result(process.returncode, (output or b"").decode(errors="replace"))
+
+
 def end_on_termination() -> None:
     """Let SIGTERM interrupt this tool like Ctrl-C, so that it ends what it is running.
 
@@ -136,6 +160,15 @@ def _finish(
         (output or b"").decode(errors="replace"),
         (errors or b"").decode(errors="replace"),
     )
+
+
+def _await_end(process: "subprocess.Popen[bytes]") -> None:
+    # Ctrl-C has reached it as well; a SIGTERM to this process alone has not.
+    for end in (process.terminate, process.kill):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_END_SECONDS)
+            return
+        end()
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

@@ -61,6 +61,23 @@ def test_status_without_a_cluster_exits_with_1_and_says_what_to_run(
     assert "run `python3 hack/cluster up`" in capsys.readouterr().err
 
 
+def test_down_without_a_cluster_has_nothing_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "down") == 0
+    assert "there is no cluster to take down" in capsys.readouterr().out
+
+
+def test_programs_can_ask_which_kind_of_cluster_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "provider")
+    run(tmp_path, "provider", KUBECONFIG="/somebody/elses")
+    run(tmp_path, "provider", KUBECONFIG=str(tmp_path / "state/kubeconfig"))
+
+    assert capsys.readouterr().out.split() == ["none", "existing", "none"]
+
+
 def test_without_root_the_other_ways_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
