@@ -1,7 +1,7 @@
-"""The cluster as this tool needs it: a kubeconfig, kubectl, helm and images.
+"""The cluster as this tool needs it: a kubeconfig, kubectl and helm.
 
-Before: ``hack.cluster`` and ``hack.images`` do the work; they run without a
-virtual environment, so they are called as programs.
+Before: ``hack.cluster`` does the work; it runs without a virtual environment, so it is called as
+a program.
 After: ``installing`` puts the platform on it.
 """
 
@@ -9,16 +9,27 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hack.tooling.errors import CommandError, ToolError
-from hack.tooling.running import probe, run
+from hack.tooling.errors import CommandError, ToldError, ToolError
+from hack.tooling.running import probe, run, run_attached
 
 KUBECTL_SECONDS = 60.0
-ROOT = Path(__file__).parents[2]
+HELM_SECONDS = 300.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Provider(Enum):
+    """Kinds of clusters, as ``hack.cluster provider`` prints them."""
+
+    EXISTING = "existing"
+    """Named by KUBECONFIG; somebody else runs it, and no image can be put into it from here."""
+    KIND = "kind"
+    LOCAL = "local"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +84,14 @@ class Cluster:
         Raises:
             CommandError: it failed.
         """
-        return run([self.helm_path, *arguments], timeout_seconds=300.0, env=self.environment).output
+        return run(
+            [self.helm_path, *arguments], timeout_seconds=HELM_SECONDS, env=self.environment
+        ).output
 
 
 def start_cluster() -> Cluster:
     """Get a cluster going, whichever way this machine offers, with its progress shown."""
-    _show("hack.cluster", "up")
+    show_tool("hack.cluster", "up")
     return find_cluster()
 
 
@@ -88,36 +101,48 @@ def find_cluster() -> Cluster:
     Raises:
         ToolError: there is none yet.
     """
-    kubeconfig = Path(_ask("hack.cluster", "kubeconfig"))
+    kubeconfig = Path(ask_tool("hack.cluster", "kubeconfig"))
     if not kubeconfig.exists():
         raise ToolError(f"there is no cluster: {kubeconfig} is missing", advice="run `make up`")
     return Cluster(
         kubeconfig,
-        Path(_ask("hack.cluster", "tool", "kubectl")),
-        Path(_ask("hack.cluster", "tool", "helm")),
+        Path(ask_tool("hack.cluster", "tool", "kubectl")),
+        Path(ask_tool("hack.cluster", "tool", "helm")),
     )
+
+
+def ask_provider() -> Provider:
+    """Say of which kind the cluster is."""
+    return Provider(ask_tool("hack.cluster", "provider"))
 
 
 def stop_cluster() -> None:
     """End the cluster, if we started it."""
-    _show("hack.cluster", "down")
+    show_tool("hack.cluster", "down")
 
 
-def provide_images() -> Mapping[str, str]:
-    """Build what changed, bring it to the cluster; return the references by name."""
-    _show("hack.images", "load")
-    references: dict[str, str] = json.loads(_ask("hack.images", "list", "--json"))
-    return references
+def show_tool(module: str, *arguments: str) -> None:
+    """Run another tool before the person's eyes.
+
+    Raises:
+        ToldError: it failed.
+    """
+    _run_tool([module, *arguments], stdout=None)
 
 
-def _show(module: str, *arguments: str) -> None:
-    command = [sys.executable, "-m", module, *arguments]
-    if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
-        # The tool has said why; repeating it would only push its advice off the screen.
-        raise SystemExit(1)
+def ask_tool(module: str, *arguments: str) -> str:
+    """Return what another tool prints; its progress and its errors are shown.
+
+    Raises:
+        ToldError: it failed.
+    """
+    return _run_tool([module, *arguments], stdout=subprocess.PIPE).strip()
 
 
-def _ask(module: str, *arguments: str) -> str:
-    return run(
-        [sys.executable, "-m", module, *arguments], timeout_seconds=1800.0, cwd=ROOT
-    ).output.strip()
+def _run_tool(words: list[str], *, stdout: int | None) -> str:
+    # What was printed before must not come after the tool's own lines.
+    sys.stdout.flush()
+    result = run_attached([sys.executable, "-m", *words], cwd=ROOT, stdout=stdout)
+    if not result.is_success:
+        raise ToldError(result.status)
+    return result.output

@@ -6,7 +6,7 @@ After: a person has seen tasks complete and workers come and go.
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from hack.stack.cluster import Cluster
 from hack.stack.installing import NAME, NAMESPACE
 from hack.tooling.errors import ToolError
 
+BURST_TYPE = "demo_sleep"
 BURST_TASKS = 60
 BURST_TASK_SECONDS = 2
 TASK_SECONDS = 90.0
@@ -42,10 +43,21 @@ def sign_up(api: httpx.Client) -> Login:
     return Login(username, password, str(token))
 
 
-def show_every_type(api: httpx.Client) -> None:
+def show(api: httpx.Client, cluster: Cluster) -> None:
+    """Show every type, then the scaling, which needs the demo's own task type."""
+    types = [one["task_type"] for one in _answer(api.get("/api/v1/task-types"))["task_types"]]
+    print("one task of every type:", flush=True)
+    show_every_type(api, types)
+    if BURST_TYPE not in types:
+        print(f"no burst: the worker's image has no {BURST_TYPE} (see hack/samples/demo-tasks)")
+        return
+    print("a burst, and the workers that come for it:", flush=True)
+    show_scaling(api, cluster)
+
+
+def show_every_type(api: httpx.Client, types: Sequence[str]) -> None:
     """Run one task of each built-in type with an empty payload and show its way."""
-    types = _answer(api.get("/api/v1/task-types"))["task_types"]
-    for name in sorted(t["task_type"] for t in types if not t["task_type"].startswith("demo_")):
+    for name in sorted(one for one in types if not one.startswith("demo_")):
         task = _answer(api.post("/api/v1/tasks", json={"task_type": name}))
         steps = [f"{status} {seconds:.2f} s" for status, seconds in _watch(api, task["task_id"])]
         print(f"    {name:16} {' → '.join(steps)}", flush=True)
@@ -54,7 +66,7 @@ def show_every_type(api: httpx.Client) -> None:
 def show_scaling(api: httpx.Client, cluster: Cluster) -> None:
     """Send a burst of short tasks; show the number of workers until it is back."""
     payload = {"seconds": BURST_TASK_SECONDS}
-    task = {"task_type": "demo_sleep", "payload": payload}
+    task = {"task_type": BURST_TYPE, "payload": payload}
     ids = [_answer(api.post("/api/v1/tasks", json=task))["task_id"] for _ in range(BURST_TASKS)]
     print(f"    sent {BURST_TASKS} tasks of {BURST_TASK_SECONDS} s each", flush=True)
     start = time.monotonic()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hack.stack.cluster import ROOT, Cluster
+from hack.stack.images import build_values
 from hack.tooling.errors import ToolError
 
 OPERATOR_NAMESPACE = "orchestrator-system"
@@ -19,7 +20,6 @@ RELEASE = "orchestrator-operator"
 SAMPLE = ROOT / "hack/samples/orchestrator.yaml"
 EXPOSED = ROOT / "hack/samples/nodeports.yaml"
 READY_SECONDS = 180.0
-OPERAND_IMAGES = ("api", "worker", "nginx", "postgres", "redis", "rabbitmq")
 
 
 def install_operator(cluster: Cluster, images: Mapping[str, str]) -> None:
@@ -27,7 +27,7 @@ def install_operator(cluster: Cluster, images: Mapping[str, str]) -> None:
 
     Args:
         cluster: where to.
-        images: references by name; empty to use the published ones.
+        images: references by name; where one is left out, the chart's default is used.
     """
     cluster.helm(
         "upgrade",
@@ -40,7 +40,7 @@ def install_operator(cluster: Cluster, images: Mapping[str, str]) -> None:
         "--take-ownership",
         "--wait",
         "--timeout=3m",
-        *_image_values(images),
+        *build_values(images),
     )
 
 
@@ -102,15 +102,3 @@ def remove(cluster: Cluster) -> None:
     cluster.kubectl(
         "delete", "namespace", OPERATOR_NAMESPACE, "--ignore-not-found", "--timeout=50s"
     )
-
-
-def _image_values(images: Mapping[str, str]) -> list[str]:
-    if not images:
-        return []
-    operands = {name: images[name] for name in OPERAND_IMAGES}
-    # The local worker carries the demo task types on top of the built-in ones.
-    operands["worker"] = images.get("demo-worker", images["worker"])
-    return [
-        f"--set-json=defaultImages={json.dumps(operands)}",
-        f"--set=image={images['operator']}",
-    ]
