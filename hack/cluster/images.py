@@ -4,6 +4,7 @@ Before: ``nodes`` brings its own two images and those that users load.
 After: the kubelet finds them by name.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hack.cluster import archives
@@ -16,18 +17,25 @@ _IMPORT_SECONDS = 600.0
 _DEFAULT_REGISTRY = "docker.io"
 
 
-def load_archive(archive: Path, layout: Layout, progress: Progress) -> None:
-    """Import an archive unless containerd has just these images under these names already."""
+def load_archive(archive: Path, layout: Layout, progress: Progress) -> list[str]:
+    """Import an archive unless containerd has just these images under these names already.
+
+    Returns:
+        The names, in full.
+    """
     images = archives.read_images(archive)
-    shown = ", ".join(name for image in images for name in image.names) or archive.name
-    with progress.step(f"loading {shown}", usual_seconds=None) as step:
-        if are_loaded(images, _list_images(layout)):
+    names = [normalize(name) for image in images for name in image.names]
+    # Without the key: one log and one usual time for all versions of an image.
+    shown = ", ".join(name.rpartition(":")[0] for name in names) or archive.name
+    with progress.step(f"loading {shown}") as step:
+        if are_loaded(images, list_images(layout)):
             step.skip("is there")
-            return
-        step.run(
-            [*_ctr(layout), "images", "import", str(archive.resolve())],
-            timeout_seconds=_IMPORT_SECONDS,
-        )
+        else:
+            step.run(
+                [*_ctr(layout), "images", "import", str(archive.resolve())],
+                timeout_seconds=_IMPORT_SECONDS,
+            )
+    return names
 
 
 def are_loaded(images: tuple[ArchivedImage, ...], present: dict[str, str]) -> bool:
@@ -71,10 +79,24 @@ def remove_containers(layout: Layout) -> bool:
     return bool(names)
 
 
-def _list_images(layout: Layout) -> dict[str, str]:
+def list_images(layout: Layout) -> dict[str, str]:
+    """List containerd's references with the digests that they stand for."""
     listed = probe([*_ctr(layout), "images", "list"])
     rows = [line.split() for line in listed.output.splitlines()[1:]]
     return {row[0]: row[2] for row in rows}
+
+
+def list_used(layout: Layout) -> set[str]:
+    """List the references that containers were made from, running or not."""
+    listed = run([*_ctr(layout), "containers", "list"]).output
+    return {line.split()[1] for line in listed.splitlines()[1:]}
+
+
+def remove(references: Sequence[str], layout: Layout) -> None:
+    """Remove references; containerd then collects the content that has none left."""
+    if references:
+        command = [*_ctr(layout), "images", "remove", *references]
+        run(command, timeout_seconds=_IMPORT_SECONDS)
 
 
 def _ctr(layout: Layout) -> list[str]:

@@ -15,6 +15,7 @@ from hack.cluster import (
     archives,
     builds,
     configs,
+    forgetting,
     images,
     manifests,
     networks,
@@ -106,13 +107,15 @@ class LocalNode:
                 self._remove_data(step)
 
     def load(self, archives: Sequence[Path], progress: Progress) -> None:
-        """Import archives; images that are there are left alone."""
+        """Import archives, unless the images are there; forget older ones that nothing needs."""
         if not probes.is_socket_open(self._layout.containerd_socket):
             raise ToolError(
                 "the local node is not running", advice="run `python3 hack/cluster up` first"
             )
+        loaded: list[str] = []
         for archive in archives:
-            images.load_archive(archive, self._layout, progress)
+            loaded += images.load_archive(archive, self._layout, progress)
+        forgetting.forget_old(loaded, self._layout, self._api, progress)
 
     def observe_status(self) -> Status:
         """Look at processes, node and DNS."""
