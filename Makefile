@@ -12,20 +12,23 @@ PYTEST := $(BIN)/pytest
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---------------------------------------------------------------- running
 
 .PHONY: up
-up: setup ## Get a cluster, install the platform, run tasks through it, say what to try next
+up: setup ## Get a cluster, build the images, install the platform, run tasks, say what to try next
 	@$(BIN)/python -m hack.stack up
 
 .PHONY: down
-down: setup ## Remove what `make up` made; end no process that it did not start
+down: setup ## Remove the platform, end the cluster if `make up` started it
 	@$(BIN)/python -m hack.stack down
 
 .PHONY: kubeconfig api-url edge-url
-kubeconfig api-url edge-url: $(INSTALLED) ## Print the kubeconfig's path, the API's address, nginx's address (after `make up`)
+kubeconfig: ## Print the path of the cluster's kubeconfig: export KUBECONFIG=$(make -s kubeconfig)
+api-url: ## Print the API's address after `make up`: curl $(make -s api-url)/health
+edge-url: ## Print nginx's address after `make up`; what comes this way is limited
+kubeconfig api-url edge-url: $(INSTALLED)
 	@$(BIN)/python -m hack.stack $@
 
 # ---------------------------------------------------------------- checking
@@ -50,27 +53,27 @@ imports: setup ## Check who may import whom
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: setup ## Tests without network or clock
+unit: setup ## Unit tests: no network, no clock
 	$(PYTEST) tests/unit
 
 .PHONY: services
-services: ## Install Debian's Postgres, Redis and RabbitMQ where they are missing; the tests start them
+services: ## Install Debian's Postgres, Redis and RabbitMQ for the integration tests (needs root)
 	@python3 -m hack.services
 
 .PHONY: integration
-integration: setup services ## Tests against real Postgres, Redis and RabbitMQ, which they start themselves
+integration: setup services ## Tests against real Postgres, Redis and RabbitMQ, which they start and end
 	ORCHESTRATOR_API_MIGRATE_BINARY="$$(python3 -m hack.cluster tool migrate)" $(PYTEST) tests/integration
 
 .PHONY: cluster
-cluster: setup ## A cluster with the images and the operator on it, without the sample
+cluster: setup ## Like `up`, without the platform: a cluster, the images, the operator
 	@$(BIN)/python -m hack.stack prepare
 
 .PHONY: contract
-contract: setup cluster ## What two parts promise each other, and what the operator relies on in images
+contract: setup cluster ## Tests of what two parts promise each other, and of what images promise
 	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/contract
 
 .PHONY: e2e
-e2e: setup cluster ## The platform on a real cluster
+e2e: setup cluster ## Tests of the platform on a real cluster
 	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
 
 # ---------------------------------------------------------------- generated files
@@ -91,10 +94,10 @@ lock: setup ## Resolve all dependencies again into requirements/*.txt (hashes, n
 # ---------------------------------------------------------------- setting up
 
 .PHONY: setup
-setup: $(INSTALLED) ## Make the virtual environment from the locks
+setup: $(INSTALLED) ## Make the virtual environment .venv from the locks; every other command does so first
 
 $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
-	@echo "installing the development environment (usually 20 s)"
+	@echo "installing the development environment (usually 20 s)" >&2
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt

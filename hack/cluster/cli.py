@@ -69,30 +69,43 @@ def build_parser() -> argparse.ArgumentParser:
         "--provider", choices=choosing.NAMES, help="which kind of cluster; default: see above"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    add = commands.add_parser
-    add("up", help="bring the cluster up, or repair what is missing").set_defaults(run=_up)
-    down = add("down", help="end what up started; resources and volumes come back at the next up")
+
+    def add(name: str, help_: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help_, description=help_)
+
+    add("up", "bring the cluster up, or repair what is missing").set_defaults(run=_up)
+    down = add("down", "end what up started; resources and volumes come back at the next up")
     extent = down.add_mutually_exclusive_group()
     extent.add_argument(
-        "--reset", action="store_true", help="also remove resources, volumes, images"
+        "--reset", action="store_true", help="also remove resources, volumes and images"
     )
-    extent.add_argument("--purge", action="store_true", help="also remove built programs and logs")
+    extent.add_argument(
+        "--purge", action="store_true", help="likewise, and remove built programs and logs"
+    )
     down.set_defaults(run=_down)
-    load = add("load", help="bring images into the cluster")
-    load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE", help="a docker-archive")
+    load = add("load", "bring images into the cluster; what is there already is skipped")
+    load.add_argument(
+        "archives",
+        nargs="+",
+        type=Path,
+        metavar="ARCHIVE",
+        help="a docker-archive, as `docker save` and `buildah push` write it",
+    )
     load.set_defaults(run=_load)
-    add("status", help="say how the cluster is; exits with 0 if it can be used").set_defaults(
+    add("status", "say how the cluster is; exits with 0 if it can be used").set_defaults(
         run=_status
     )
-    logs = add("logs", help="show the log of one of its processes; without a name, list them")
-    logs.add_argument("component", nargs="?", metavar="COMPONENT")
+    logs = add("logs", "show the log of one of its processes; without a name, list the logs")
+    logs.add_argument(
+        "component", nargs="?", metavar="COMPONENT", help="its name, as `logs` and `status` list it"
+    )
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     logs.set_defaults(run=_logs)
-    add("kubeconfig", help="print the path of its kubeconfig").set_defaults(run=_kubeconfig)
-    add("provider", help="print which kind it is: existing, kind, local, or none").set_defaults(
+    add("kubeconfig", "print the path of its kubeconfig").set_defaults(run=_kubeconfig)
+    add("provider", "print which kind it is: existing, kind, local, or none").set_defaults(
         run=_provider
     )
-    tool = add("tool", help="print the path of a program, building it where it is missing")
+    tool = add("tool", "print the path of a program, building it where it is missing")
     tool.add_argument("name", choices=tools.NAMES, metavar="|".join(tools.NAMES))
     tool.set_defaults(run=_tool)
     return parser

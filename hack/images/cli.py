@@ -17,7 +17,7 @@ from hack.images.catalogue import IMAGES
 from hack.images.engines import is_docker_usable
 from hack.images.planning import Builder, PlannedImage, plan, select
 from hack.images.snapshots import take_snapshot
-from hack.images.store import DIRECTORY_VARIABLE, Store, find_store
+from hack.images.store import DEFAULT_DIRECTORY, DIRECTORY_VARIABLE, Store, find_store
 from hack.tooling import locking
 from hack.tooling.errors import ToolError, explain
 from hack.tooling.running import run_attached
@@ -32,6 +32,21 @@ With Docker and a registry our own images are built upon the official Python
 image, and clusters pull the stores themselves. Without, buildah makes the
 same images upon a base from Debian's packages, and stand-ins for the stores
 (root on Linux; the first time takes about 3 minutes on two cores)."""
+
+_EPILOG = f"""\
+{DIRECTORY_VARIABLE} names the folder for everything that is kept, by default
+{DEFAULT_DIRECTORY} (for other users than root, ~/.cache/{DEFAULT_DIRECTORY.name})."""
+
+_NAMES = (
+    f"images to take: {', '.join(one.name for one in IMAGES)}; "
+    "without one, all that run in a cluster"
+)
+_BUILT_JSON = "print names, references and archives as JSON; progress goes to standard error"
+_JSON = {
+    "build": _BUILT_JSON,
+    "load": _BUILT_JSON,
+    "list": "print names and references as JSON",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +89,10 @@ def choose_builder(asked: str) -> Builder:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="hack/images", description=_DESCRIPTION, formatter_class=formatter
+        prog="python3 hack/images",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=formatter,
     )
     builder = argparse.ArgumentParser(add_help=False)
     builder.add_argument(
@@ -90,11 +108,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "list": "print the references, whether they are built or not",
     }
     for name, help_ in helps.items():
-        command = commands.add_parser(name, help=help_, parents=[builder])
-        command.add_argument("names", nargs="*", metavar="NAME", help="default: all that run")
-        command.add_argument("--json", action="store_true", help="print JSON to standard output")
+        command = commands.add_parser(name, help=help_, description=help_, parents=[builder])
+        command.add_argument("names", nargs="*", metavar="NAME", help=_NAMES)
+        command.add_argument("--json", action="store_true", help=_JSON[name])
     help_ = "remove every image and archive that this tool made"
-    commands.add_parser("clean", help=help_, parents=[builder])
+    commands.add_parser("clean", help=help_, description=help_, parents=[builder])
     return parser.parse_args(arguments)
 
 
