@@ -76,8 +76,8 @@ def _build_pod(context: Context) -> dict[str, Any]:
             empty_volume("tmp", size_limit="64Mi"),
         ],
         config_hash=hash_of(context.credentials.postgres_password),
-        # A checkpoint on a slow disk takes its time; a kill would cost a recovery.
-        terminationGracePeriodSeconds=120,
+        # A checkpoint on a slow disk takes its time; a kill costs a recovery and loses nothing.
+        terminationGracePeriodSeconds=60,
     )
 
 

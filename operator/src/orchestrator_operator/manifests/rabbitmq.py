@@ -111,5 +111,7 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
             empty_volume("tmp", size_limit="64Mi"),
         ],
         config_hash=hash_of(config, context.credentials.rabbitmq_password),
-        terminationGracePeriodSeconds=60,
+        # It stops in two seconds. A stop that comes while the image's entrypoint still runs is
+        # lost, for the kernel keeps signals from a first process that has no handler.
+        terminationGracePeriodSeconds=20,
     )

@@ -87,5 +87,5 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
             empty_volume("data", size_limit="64Mi"),
         ],
         config_hash=hash_of(config, context.credentials.redis_password),
-        terminationGracePeriodSeconds=10,
+        terminationGracePeriodSeconds=5,
     )
