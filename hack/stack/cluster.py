@@ -7,6 +7,7 @@ After: ``installing`` puts the platform on it.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from hack.tooling.running import probe, run, run_attached
 
 KUBECTL_SECONDS = 60.0
 HELM_SECONDS = 300.0
+_NOISE = re.compile(r"^E\d{4} .*\n", re.MULTILINE)
+"""kubectl logs each try (klog's format) before the one sentence for people."""
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -75,7 +79,9 @@ class Cluster:
         if "NotFound" in answer.errors or "doesn't have a resource type" in answer.errors:
             return None
         raise CommandError(
-            ["kubectl", "get", *arguments], status=answer.status, output=answer.errors
+            ["kubectl", "get", *arguments],
+            status=answer.status,
+            output=_NOISE.sub("", answer.errors),
         )
 
     def helm(self, *arguments: str) -> str:

@@ -13,7 +13,7 @@ import time
 import httpx
 
 from hack.stack.cluster import Cluster
-from hack.stack.installing import NAMESPACE
+from hack.stack.installing import NAME, NAMESPACE
 from hack.tooling.errors import ToolError
 
 ANSWER_SECONDS = 20.0
@@ -44,7 +44,8 @@ def await_answer(url: str) -> None:
                 return
         time.sleep(0.2)
     raise ToolError(
-        f"{url} does not answer",
-        advice="this cluster does not bring node ports to the loopback: use `kubectl -n demo"
-        " port-forward service/demo-api 8080:80`",
+        f"the platform is ready, but {url} does not answer",
+        advice="if this cluster does not bring node ports to the loopback, use `kubectl"
+        f" -n {NAMESPACE} port-forward service/{NAME}-api 8080:80`; the rest of `make up` only"
+        " shows tasks",
     )

@@ -7,12 +7,16 @@ After: ``demonstrating`` talks to the API that came up.
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from hack.stack import diagnosing
 from hack.stack.cluster import ROOT, Cluster
 from hack.stack.images import build_values
-from hack.tooling.errors import ToolError
+from hack.tooling.errors import CommandError, ToolError
 
+MADE_BY = "app.kubernetes.io/managed-by"
+MADE_BY_US = "hack-stack"
 OPERATOR_NAMESPACE = "orchestrator-system"
 NAMESPACE = "demo"
 NAME = "demo"
@@ -28,20 +32,31 @@ def install_operator(cluster: Cluster, images: Mapping[str, str]) -> None:
     Args:
         cluster: where to.
         images: references by name; where one is left out, the chart's default is used.
+
+    Raises:
+        CommandError: helm failed, or the operator did not start; its pods were shown.
     """
-    cluster.helm(
-        "upgrade",
-        "--install",
-        RELEASE,
-        str(ROOT / "charts/orchestrator-operator"),
-        f"--namespace={OPERATOR_NAMESPACE}",
-        "--create-namespace",
-        # The CRD outlives a release on purpose; a later one, under any name, goes on with it.
-        "--take-ownership",
-        "--wait",
-        "--timeout=3m",
-        *build_values(images),
-    )
+    try:
+        cluster.helm(
+            "upgrade",
+            "--install",
+            RELEASE,
+            str(ROOT / "charts/orchestrator-operator"),
+            f"--namespace={OPERATOR_NAMESPACE}",
+            "--create-namespace",
+            # The CRD outlives a release on purpose; a later one, under any name, goes on with it.
+            "--take-ownership",
+            "--wait",
+            "--timeout=3m",
+            *build_values(images),
+        )
+    except CommandError as error:
+        diagnosing.show_state(cluster, namespaces=[OPERATOR_NAMESPACE])
+        error.advice = (
+            f"see `kubectl -n {OPERATOR_NAMESPACE} logs deployment/{RELEASE}`; run this again once"
+            " the reason is gone"
+        )
+        raise
 
 
 def apply_sample(cluster: Cluster) -> None:
@@ -51,7 +66,7 @@ def apply_sample(cluster: Cluster) -> None:
         "kind": "Namespace",
         "metadata": {
             "name": NAMESPACE,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted", MADE_BY: MADE_BY_US},
         },
     }
     cluster.kubectl("apply", "-f", "-", input_text=json.dumps(namespace))
@@ -76,12 +91,24 @@ def await_ready(cluster: Cluster) -> float:
             print(f"    {time.monotonic() - start:5.1f} s  {message}", flush=True)
             shown = message
         if time.monotonic() - start > READY_SECONDS:
+            diagnosing.show_state(cluster, namespaces=[NAMESPACE, OPERATOR_NAMESPACE])
             raise ToolError(
                 f"not ready after {READY_SECONDS:.0f} s: {message}",
-                advice=f"look at `kubectl -n {NAMESPACE} describe orch {NAME}` and at the logs of"
-                f" the operator in {OPERATOR_NAMESPACE}",
+                advice=f"see `kubectl -n {NAMESPACE} describe orch {NAME}` and `kubectl -n"
+                f" {OPERATOR_NAMESPACE} logs deployment/{RELEASE}`; `make up` again waits on",
             )
         time.sleep(0.5)
+
+
+def is_ours(namespace: Mapping[str, Any]) -> bool:
+    """Say whether ``apply_sample`` made this namespace, so that all of it may go."""
+    return bool(namespace["metadata"].get("labels", {}).get(MADE_BY) == MADE_BY_US)
+
+
+def _delete_file(cluster: Cluster, file: Path) -> None:
+    cluster.kubectl(
+        "delete", f"--namespace={NAMESPACE}", "-f", str(file), "--ignore-not-found", "--timeout=50s"
+    )
 
 
 def ready_condition(cluster: Cluster) -> Mapping[str, Any]:
@@ -95,8 +122,21 @@ def ready_condition(cluster: Cluster) -> Mapping[str, Any]:
 
 
 def remove(cluster: Cluster) -> None:
-    """Delete the sample's namespace, the chart and the CRD, in the order that leaves nothing."""
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=50s")
+    """Delete the sample, then the chart: the operator is there to end what it made.
+
+    A namespace of the sample's name that somebody else made keeps all but the sample.
+
+    Raises:
+        ToolError: the cluster did not answer, or something did not end in time.
+    """
+    print(f"uninstalling from the cluster of {cluster.kubeconfig}", flush=True)
+    namespace = cluster.get("namespace", NAMESPACE)
+    if namespace and is_ours(namespace):
+        cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=50s")
+    elif namespace:
+        print(f"namespace {NAMESPACE} was not made by `make up`: only the sample goes", flush=True)
+        for file in (EXPOSED, SAMPLE):
+            _delete_file(cluster, file)
     if RELEASE in cluster.helm("list", "--short", f"--namespace={OPERATOR_NAMESPACE}").split():
         cluster.helm("uninstall", RELEASE, f"--namespace={OPERATOR_NAMESPACE}", "--wait")
     cluster.kubectl(
