@@ -51,6 +51,20 @@ def test_an_image_that_can_not_be_had_shows_and_is_recovered_from(
     small.await_ready(seconds=READY_SECONDS)
 
 
+def test_the_edge_can_be_published_and_taken_back(small: Platform, apply: Apply) -> None:
+    def node_ports() -> list[int]:
+        ports = small.get("service", f"{small.name}-edge")["spec"]["ports"]
+        return [port["nodePort"] for port in ports if "nodePort" in port]
+
+    apply(small, {"edge": {"service": {"type": "NodePort"}}})
+    wait_until(node_ports, seconds=SEEN_SECONDS, what="a port on the nodes")
+
+    apply(small, {})
+    wait_until(lambda: not node_ports(), seconds=SEEN_SECONDS, what="the port to be given back")
+    small.await_ready(seconds=READY_SECONDS)
+    assert small.condition("Degraded")["status"] == "False"
+
+
 def test_fixed_workers_follow_kubectl_scale(small: Platform, apply: Apply) -> None:
     apply(small, {"worker": {"replicas": 1, "scaling": {"mode": "Fixed"}}})
     small.await_ready(seconds=READY_SECONDS)

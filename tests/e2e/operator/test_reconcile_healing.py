@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from orchestrator_operator.applying import Cluster, KubernetesCluster
@@ -14,7 +15,7 @@ from orchestrator_operator.kinds import ORCHESTRATOR
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.reconciling import Reconciler
 from orchestrator_operator.status import ScalingView
-from platform_under_test import Platform, kubectl, wait_until
+from platform_under_test import Platform, Tunnel, kubectl, wait_until
 
 BACK_SECONDS = 5.0
 READY_SECONDS = 90.0
@@ -82,6 +83,10 @@ def test_after_all_that_everything_runs_on_its_old_volumes(
         what="the autoscaler to read the database",
     )
 
+    # nginx was given the new address of the API's new Service.
+    transport = Tunnel(small.namespace, f"{small.name}-edge")
+    with httpx.Client(transport=transport, base_url="http://edge", timeout=10.0) as edge:
+        assert edge.get("/health").status_code == 200
     assert uids(small, "pvc") == volumes
 
 

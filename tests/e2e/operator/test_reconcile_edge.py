@@ -1,0 +1,108 @@
+"""What nginx and the network policies let through, on a real cluster."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from platform_under_test import Platform, Tunnel, kubectl, wait_until
+
+PROBE = """
+import json, socket, sys
+def is_open(target):
+    host, port = target.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=4).close()
+    except OSError:
+        return False
+    return True
+print(json.dumps({target: is_open(target) for target in sys.argv[1:]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def edge(small: Platform) -> Iterator[httpx.Client]:
+    small.await_ready(seconds=90)
+    transport = Tunnel(small.namespace, f"{small.name}-edge")
+    with httpx.Client(transport=transport, base_url="http://edge", timeout=10.0) as client:
+        yield client
+
+
+def test_the_api_is_reached_through_the_edge(edge: httpx.Client) -> None:
+    answer = edge.get("/health")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/json")
+
+
+def test_a_flood_of_logins_is_stopped_whoever_it_claims_to_come_from(edge: httpx.Client) -> None:
+    answers = [
+        edge.post(
+            "/auth/login",
+            json={"username": "nobody", "password": "wrong"},
+            headers={"X-Forwarded-For": f"203.0.113.{number}"},
+        )
+        for number in range(12)
+    ]
+
+    limited = [answer for answer in answers if answer.status_code == 429]
+    # One at once, three in the burst, and one more for each second that the flood took.
+    assert len(limited) >= 4
+    assert limited[0].json()["error"] == "Rate limit exceeded"
+    assert limited[0].headers["content-type"] == "application/problem+json"
+    assert limited[0].headers["retry-after"] == "1"
+
+
+def test_a_body_over_the_limit_is_refused(edge: httpx.Client) -> None:
+    answer = edge.post("/api/v1/tasks", content=bytes(65 * 2**20))
+
+    assert answer.status_code == 413
+    assert answer.json()["status"] == 413
+
+
+def test_a_stranger_reaches_the_edge_and_nothing_else(small: Platform) -> None:
+    image = small.get("deployment", f"{small.name}-api")["spec"]["template"]["spec"]["containers"]
+    targets = {
+        f"{small.name}-postgres:5432": False,
+        f"{small.name}-redis:6379": False,
+        f"{small.name}-rabbitmq:5672": False,
+        f"{small.name}-api:80": False,
+        f"{small.name}-edge:80": True,
+    }
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger"},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "stranger",
+                    "image": image[0]["image"],
+                    "command": ["python", "-c", PROBE, *targets],
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    }
+    small.kubectl("apply", "-f", "-", input_text=json.dumps(manifest))
+
+    wait_until(
+        lambda: small.get("pod", "stranger")["status"].get("phase") == "Succeeded",
+        seconds=60,
+        what="the stranger to have tried",
+    )
+
+    found = json.loads(kubectl("-n", small.namespace, "logs", "stranger"))
+    small.kubectl("delete", "pod", "stranger", "--wait=false")
+    assert found == targets
