@@ -6,13 +6,13 @@ After: resources are reconciled until the process is asked to stop.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
 
 from orchestrator_operator.applying import Cluster, ClusterError, KubernetesCluster
-from orchestrator_operator.companions import Companion
+from orchestrator_operator.companions import Companion, WorkerPool
 from orchestrator_operator.handlers import watch
 from orchestrator_operator.kinds import ORCHESTRATOR
 from orchestrator_operator.looping import Loops, ResourceKey, Verdict
@@ -34,8 +34,15 @@ _log = structlog.get_logger(__name__)
 class Operator:
     """Everything that runs in the process, wired."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: OperatorSettings,
+        *,
+        make_pool: Callable[[Cluster], WorkerPool] = ScaledPool,
+    ) -> None:
         self._cluster = cluster
+        self._make_pool = make_pool
         self._namespaces: Sequence[str | None] = settings.namespaces or (None,)
         self._reconciler = Reconciler(
             cluster=cluster,
@@ -98,7 +105,7 @@ class Operator:
 
     async def _attempt(self, key: ResourceKey) -> Verdict:
         if key not in self._companions:
-            companion = Companion(pool=ScaledPool(self._cluster))
+            companion = Companion(pool=self._make_pool(self._cluster))
             task = asyncio.create_task(
                 notice(key, companion, self._cluster, self.loops.ring), name=f"notice {key}"
             )

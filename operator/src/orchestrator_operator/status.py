@@ -325,7 +325,7 @@ def _worker(situation: Situation) -> WorkerStatus:
         desired=wanted if scaling.desired_replicas is None else scaling.desired_replicas,
         queued=scaling.queued_tasks,
         last_scale_time=before.get("lastScaleTime") if last is None else to_timestamp(last),
-        reason=scaling.reason or before.get("reason"),
+        reason=scaling.reason or None,
     )
 
 
