@@ -74,7 +74,7 @@ async def test_a_gone_resource_takes_its_autoscaler_along(
     operator.loops.ring(KEY)
 
     await eventually(lambda: operator.loops.keys == ())
-    assert pools[0].is_closed
+    await eventually(lambda: pools[0].is_closed)
 
 
 async def test_a_round_that_fails_is_not_the_last(
