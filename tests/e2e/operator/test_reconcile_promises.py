@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from operator_testing.cluster_promises import PROMISES, Promise
 from orchestrator_operator.applying import Cluster, KubernetesCluster
-from orchestrator_operator.testing.cluster_promises import PROMISES, Promise
 from platform_under_test import namespace
 
 

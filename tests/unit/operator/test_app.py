@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 
+from operator_testing.fake_cluster import FakeCluster
+from operator_testing.world import NAME, NAMESPACE, a_resource
 from orchestrator_operator import app
 from orchestrator_operator.app import SILENCE_SECONDS, Operator
 from orchestrator_operator.applying import ClusterUnavailableError
@@ -12,8 +14,6 @@ from orchestrator_operator.companions import NoPool
 from orchestrator_operator.kinds import Kind, Manifest
 from orchestrator_operator.looping import ResourceKey
 from orchestrator_operator.settings import OperatorSettings
-from orchestrator_operator.testing.fake_cluster import FakeCluster
-from orchestrator_operator.testing.world import NAME, NAMESPACE, a_resource
 
 KEY = ResourceKey(NAMESPACE, NAME)
 

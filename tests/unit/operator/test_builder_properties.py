@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operator_testing.contexts import ALL_OPEN, CREDENTIALS, a_context
 from orchestrator_operator import names
 from orchestrator_operator.desiring import desired
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.spec import OrchestratorSpec
-from orchestrator_operator.testing.contexts import ALL_OPEN, CREDENTIALS, a_context
 
 SECRETS = (
     CREDENTIALS.postgres_password,

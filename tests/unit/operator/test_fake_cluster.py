@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator_operator.testing.cluster_promises import PROMISES, Promise
-from orchestrator_operator.testing.fake_cluster import FakeCluster
+from operator_testing.cluster_promises import PROMISES, Promise
+from operator_testing.fake_cluster import FakeCluster
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from operator_testing.contexts import ALL_OPEN, a_context
 from orchestrator_operator.desiring import desired
-from orchestrator_operator.testing.contexts import ALL_OPEN, a_context
 
 GOLDEN = Path(__file__).parent / "golden"
 

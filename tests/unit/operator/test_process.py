@@ -5,6 +5,8 @@ from typing import Any
 import kopf
 import pytest
 
+from operator_testing.contexts import a_context
+from operator_testing.world import NAME, NAMESPACE, World
 from orchestrator_core.errors import SettingsError
 from orchestrator_core.settings import read_settings
 from orchestrator_operator.applying import ObjectRefusedError
@@ -16,8 +18,6 @@ from orchestrator_operator.noticing import has_new_secrets
 from orchestrator_operator.scaled_pool import to_postgres_settings, to_target
 from orchestrator_operator.settings import OperatorSettings
 from orchestrator_operator.spec import OrchestratorSpec
-from orchestrator_operator.testing.contexts import a_context
-from orchestrator_operator.testing.world import NAME, NAMESPACE, World
 
 KEY = ResourceKey(NAMESPACE, NAME)
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from operator_testing.fake_cluster import FakeCluster
+from operator_testing.world import NAME, NAMESPACE, World
 from orchestrator_operator.applying import ClusterUnavailableError
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.names import AUTOSCALER_FIELD_MANAGER, FIELD_MANAGER
-from orchestrator_operator.testing.fake_cluster import FakeCluster
-from orchestrator_operator.testing.world import NAME, NAMESPACE, World
 
 WORKLOADS = (
     ("StatefulSet", "postgres"),

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from operator_testing.fake_scaling import ScalingScene, a_load
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.load import Load
 from orchestrator_operator.scaling import SystemClock, to_rounded
-from orchestrator_operator.testing.fake_scaling import ScalingScene, a_load
 
 AWAY = StoreUnavailableError("postgres", "read the load")
 

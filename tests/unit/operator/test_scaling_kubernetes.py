@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from operator_testing.fake_cluster import FakeCluster
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers, to_worker_pod
-from orchestrator_operator.testing.fake_cluster import FakeCluster
 
 LABELS = {"app.kubernetes.io/instance": "demo", "app.kubernetes.io/component": "worker"}
 RESOURCE = {

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from operator_testing.fake_scaling import ScalingScene, a_load
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_operator.scaling import ScalingMode
-from orchestrator_operator.testing.fake_scaling import ScalingScene, a_load
 
 AWAY = StoreUnavailableError("postgres", "read the load")
 

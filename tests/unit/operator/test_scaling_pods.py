@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator_operator.testing.fake_scaling import EPOCH
+from operator_testing.fake_scaling import EPOCH
 from orchestrator_operator.worker_pods import (
     LONGEST_START_SECONDS,
     Move,

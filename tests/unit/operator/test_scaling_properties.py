@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_operator.testing.fake_scaling import ScalingScene, a_load
+from operator_testing.fake_scaling import ScalingScene, a_load
 
 phases = st.lists(
     st.tuples(

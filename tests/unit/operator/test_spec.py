@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from operator_testing.world import a_resource
 from orchestrator_operator.guarding import guard
 from orchestrator_operator.images import DefaultImages, resolve_images
 from orchestrator_operator.problems import Problem
 from orchestrator_operator.spec import OrchestratorSpec
-from orchestrator_operator.testing.world import a_resource
 
 
 def test_an_empty_spec_is_valid() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from operator_testing.world import NAME, NAMESPACE, START, World
 from orchestrator_operator.conditions import Fact
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.names import labels
 from orchestrator_operator.status import ScalingView
-from orchestrator_operator.testing.world import NAME, NAMESPACE, START, World
 
 
 def a_pod(component: str, status: dict[str, Any]) -> Manifest:

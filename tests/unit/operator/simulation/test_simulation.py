@@ -1,6 +1,6 @@
 """The law beside KEDA with a HorizontalPodAutoscaler, in a model with fixed seeds.
 
-``python tests/unit/operator/simulation/test_simulation.py`` prints the table.
+``PYTHONPATH=tests/support python tests/unit/operator/simulation/test_simulation.py`` prints it.
 """
 
 import math
@@ -10,8 +10,8 @@ from functools import cache
 
 import pytest
 
-from orchestrator_operator.testing.keda_rule import KedaRule
-from orchestrator_operator.testing.simulated_pool import (
+from operator_testing.keda_rule import KedaRule
+from operator_testing.simulated_pool import (
     LawRule,
     Result,
     Rule,

@@ -134,7 +134,7 @@ class Result:
 
 def simulate(scenario: Scenario, rule: Rule, *, seed: int) -> Result:
     """Run a scenario under a rule, from zero workers."""
-    arrivals, chance = random.Random(seed), random.Random(seed + 1)  # noqa: S311 - a simulation
+    arrivals, chance = random.Random(seed), random.Random(seed + 1)
     pool = Pool()
     waits: list[int] = []
     pod_seconds = changes = peak = killed = 0

@@ -172,7 +172,7 @@ class ScalingScene:
         replicas: int = 0,
         load: Load | None = None,
         until_seconds: float = float("inf"),
-        **target: Any,  # noqa: ANN401 - the fields of ScalingTarget
+        **target: Any,
     ) -> None:
         self.clock = FakeClock(until_seconds=until_seconds)
         self.source = FakeLoadSource(load=load or a_load(), clock=self.clock)

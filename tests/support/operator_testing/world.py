@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from operator_testing.fake_cluster import FakeCluster
 from orchestrator_operator import names
 from orchestrator_operator.applying import Cluster
 from orchestrator_operator.companions import Companion
@@ -16,7 +17,6 @@ from orchestrator_operator.kinds import ORCHESTRATOR, Manifest
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.manifests.context import hash_of
 from orchestrator_operator.reconciling import Reconciler
-from orchestrator_operator.testing.fake_cluster import FakeCluster
 
 NAMESPACE = "team"
 NAME = "demo"
@@ -93,7 +93,7 @@ class World:
         }
         self.cluster.set_status(kind, NAMESPACE, name, status)
 
-    def edit(self, **spec: Any) -> None:  # noqa: ANN401 - JSON
+    def edit(self, **spec: Any) -> None:
         """Replace parts of the resource's spec, as a user would."""
         resource = self.resource
         self.cluster.put({**resource, "spec": {**resource["spec"], **spec}})

@@ -13,17 +13,17 @@ from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.spec import OrchestratorSpec
 
 CREDENTIALS = Credentials(
-    postgres_password="secret-of-postgres",  # noqa: S106 - to be found where it must not be
-    redis_password="secret-of-redis",  # noqa: S106 - as above
-    rabbitmq_password="secret-of-rabbitmq",  # noqa: S106 - as above
-    jwt_secret="secret-of-jwt",  # noqa: S106 - as above
+    postgres_password="secret-of-postgres",
+    redis_password="secret-of-redis",
+    rabbitmq_password="secret-of-rabbitmq",
+    jwt_secret="secret-of-jwt",
 )
 ALL_OPEN = Gates(
     is_postgres_ready=True, has_migration_job=True, is_migrated=True, is_api_address_known=True
 )
 
 
-def a_context(spec: Mapping[str, Any] | OrchestratorSpec | None = None, **fields: Any) -> Context:  # noqa: ANN401 - fields of Context
+def a_context(spec: Mapping[str, Any] | OrchestratorSpec | None = None, **fields: Any) -> Context:
     """Return the context of an Orchestrator called demo in the namespace team."""
     given = spec if isinstance(spec, OrchestratorSpec) else OrchestratorSpec(**(spec or {}))
     values: dict[str, Any] = {

@@ -31,7 +31,7 @@ LIST_KEYS: Mapping[str, tuple[str, ...]] = {
 ABSENT = object()
 
 
-def _keys_of(name: Any, items: list[Any]) -> tuple[str, ...] | None:  # noqa: ANN401 - JSON
+def _keys_of(name: Any, items: list[Any]) -> tuple[str, ...] | None:
     if not items or not isinstance(items[0], dict):
         return None
     if name == "ports":
@@ -41,7 +41,7 @@ def _keys_of(name: Any, items: list[Any]) -> tuple[str, ...] | None:  # noqa: AN
     return LIST_KEYS.get(name)
 
 
-def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:  # noqa: ANN401 - JSON
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Yield every field that is stated, with its value; an empty map is a statement too."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
@@ -100,7 +100,7 @@ def _whole_item(path: Path, stated: set[Path]) -> Path:
     return path
 
 
-def _item(container: Any, name: Any, step: Any) -> Any:  # noqa: ANN401 - JSON
+def _item(container: Any, name: Any, step: Any) -> Any:
     if isinstance(step, tuple):
         keys = _keys_of(name, container) if isinstance(container, list) else None
         for item in container if keys else ():
@@ -110,7 +110,7 @@ def _item(container: Any, name: Any, step: Any) -> Any:  # noqa: ANN401 - JSON
     return container.get(step, ABSENT) if isinstance(container, dict) else ABSENT
 
 
-def _get(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON
+def _get(value: Any, path: Path) -> Any:
     name: Any = ""
     for step in path:
         value = _item(value, name, step)
@@ -120,7 +120,7 @@ def _get(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
-def _set(root: dict[str, Any], path: Path, value: Any) -> None:  # noqa: ANN401 - JSON
+def _set(root: dict[str, Any], path: Path, value: Any) -> None:
     here: Any = root
     for position, step in enumerate(path[:-1]):
         found = _item(here, path[position - 1] if position else "", step)
@@ -132,7 +132,7 @@ def _set(root: dict[str, Any], path: Path, value: Any) -> None:  # noqa: ANN401 
     _put(here, path[-2] if len(path) > 1 else "", path[-1], value)
 
 
-def _put(container: Any, name: Any, step: Any, value: Any) -> None:  # noqa: ANN401 - JSON
+def _put(container: Any, name: Any, step: Any, value: Any) -> None:
     if not isinstance(step, tuple):
         container[step] = value
         return

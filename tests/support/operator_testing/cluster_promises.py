@@ -30,7 +30,7 @@ def expect(truth: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def a_config_map(namespace: str, name: str, data: dict[str, str], **metadata: Any) -> Manifest:  # noqa: ANN401 - JSON
+def a_config_map(namespace: str, name: str, data: dict[str, str], **metadata: Any) -> Manifest:
     """Return a ConfigMap."""
     return {
         "apiVersion": CONFIG_MAP.api_version,
@@ -53,7 +53,7 @@ def a_pod_template(name: str, *environment: str) -> dict[str, Any]:
     }
 
 
-def a_deployment(namespace: str, name: str, *environment: str, **spec: Any) -> Manifest:  # noqa: ANN401 - JSON
+def a_deployment(namespace: str, name: str, *environment: str, **spec: Any) -> Manifest:
     """Return a Deployment."""
     return {
         "apiVersion": DEPLOYMENT.api_version,
@@ -115,11 +115,11 @@ async def a_field_of_another_manager_stays(cluster: Cluster, namespace: str) -> 
     }
     await cluster.apply(only_replicas, field_manager=OTHERS)
     after = await cluster.apply(a_deployment(namespace, "shared"), field_manager=OURS)
-    expect(after["spec"]["replicas"] == 2, f"got {after['spec']['replicas']}")  # noqa: PLR2004
+    expect(after["spec"]["replicas"] == 2, f"got {after['spec']['replicas']}")
     only_replicas["spec"] = {"replicas": 3}
     await cluster.apply(only_replicas, field_manager=OTHERS)
     after = await cluster.apply(a_deployment(namespace, "shared", "A"), field_manager=OURS)
-    expect(after["spec"]["replicas"] == 3, f"got {after['spec']['replicas']}")  # noqa: PLR2004
+    expect(after["spec"]["replicas"] == 3, f"got {after['spec']['replicas']}")
 
 
 async def a_forced_apply_takes_a_field_over(cluster: Cluster, namespace: str) -> None:
@@ -255,7 +255,7 @@ async def a_service_address_is_refused(cluster: Cluster, namespace: str) -> None
     raise AssertionError("the change of a Service's address was not refused")
 
 
-def a_service(namespace: str, **spec: Any) -> Manifest:  # noqa: ANN401 - JSON
+def a_service(namespace: str, **spec: Any) -> Manifest:
     """Return a Service."""
     return {
         "apiVersion": SERVICE.api_version,

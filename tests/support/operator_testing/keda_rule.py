@@ -12,7 +12,7 @@ After: the regression test holds that the law waits no longer.
 import math
 from typing import Final
 
-from orchestrator_operator.testing.simulated_pool import Pool, Step
+from operator_testing.simulated_pool import Pool, Step
 
 KEDA_POLL_SECONDS: Final = 30
 COOLDOWN_SECONDS: Final = 300

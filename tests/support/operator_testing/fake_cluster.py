@@ -14,6 +14,12 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from operator_testing.field_ownership import (
+    Owners,
+    apply_fields,
+    leaves,
+    to_fields_v1,
+)
 from orchestrator_operator.applying import (
     AlreadyExistsError,
     ChangedMeanwhileError,
@@ -21,12 +27,6 @@ from orchestrator_operator.applying import (
     build_event,
 )
 from orchestrator_operator.kinds import Kind, Manifest, kind_of
-from orchestrator_operator.testing.field_ownership import (
-    Owners,
-    apply_fields,
-    leaves,
-    to_fields_v1,
-)
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -258,7 +258,7 @@ def _refuse_immutable(before: Manifest, after: Manifest) -> None:
         )
 
 
-def _merged(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
+def _merged(target: Any, patch: Any) -> Any:
     """Merge as RFC 7386 says."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
