@@ -8,8 +8,8 @@ After: the channel closes with its connection.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
@@ -31,6 +31,19 @@ ABSENCES = (AMQPError, aio_pika.exceptions.AMQPException, OSError, TimeoutError,
 """RuntimeError: what aio-pika raises for a channel whose connection is already closed."""
 
 
+@contextmanager
+def answering(attempted: str) -> Iterator[None]:
+    """Let RabbitMQ's absence come out as one error that says what was attempted.
+
+    Raises:
+        StoreUnavailableError: no answer in time, or no channel to ask on.
+    """
+    try:
+        yield
+    except ABSENCES as error:
+        raise StoreUnavailableError("rabbitmq", f"{attempted}: {error!r}") from error
+
+
 @asynccontextmanager
 async def opened_channel(
     settings: AmqpSettings, *, client: str, publisher_confirms: bool
@@ -45,15 +58,13 @@ async def opened_channel(
     Raises:
         StoreUnavailableError: no channel within the deadline.
     """
-    try:
+    with answering(f"connect {client}"):
         connection = await aio_pika.connect(
             settings.url.get_secret_value(),
             timeout=settings.connect_timeout_seconds,
             client_properties={"connection_name": client},
             heartbeat=HEARTBEAT_SECONDS,
         )
-    except ABSENCES as error:
-        raise StoreUnavailableError("rabbitmq", f"connect {client}: {error!r}") from error
     try:
         yield await _open_channel(connection, settings, publisher_confirms=publisher_confirms)
     finally:
@@ -63,13 +74,11 @@ async def opened_channel(
 async def _open_channel(
     connection: AbstractConnection, settings: AmqpSettings, *, publisher_confirms: bool
 ) -> AbstractChannel:
-    try:
+    with answering("open a channel"):
         async with asyncio.timeout(settings.connect_timeout_seconds):
             return await connection.channel(
                 publisher_confirms=publisher_confirms, on_return_raises=publisher_confirms
             )
-    except ABSENCES as error:
-        raise StoreUnavailableError("rabbitmq", f"open a channel: {error!r}") from error
 
 
 async def declare_topology(channel: AbstractChannel, *, timeout_seconds: float) -> AbstractQueue:

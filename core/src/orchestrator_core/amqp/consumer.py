@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from orchestrator_core.amqp.channels import ABSENCES, declare_topology, opened_channel
+from orchestrator_core.amqp.channels import answering, declare_topology, opened_channel
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.topology import TASK_QUEUE
@@ -35,17 +35,17 @@ class Delivery:
 
     async def ack(self) -> None:
         """The message did its work: forget it."""
-        with _answering("ack a delivery"):
+        with answering("ack a delivery"):
             await self._message.ack()
 
     async def reject(self) -> None:
         """The message can't be used by anybody: to the dead-letter queue with it."""
-        with _answering("reject a delivery"):
+        with answering("reject a delivery"):
             await self._message.reject(requeue=False)
 
     async def put_back(self) -> None:
         """The message is fine but not for us: another worker gets it, in its old place."""
-        with _answering("put a delivery back"):
+        with answering("put a delivery back"):
             await self._message.nack(requeue=True)
 
 
@@ -135,7 +135,7 @@ class Subscription:
     def _open(self, attempted: str) -> Iterator[None]:
         if self._ended is not None:
             raise StoreUnavailableError("rabbitmq", f"{attempted} {TASK_QUEUE}: {self._ended}")
-        with _answering(f"{attempted} {TASK_QUEUE}"):
+        with answering(f"{attempted} {TASK_QUEUE}"):
             yield
 
     async def _cancel_consumer(self) -> None:
@@ -177,16 +177,8 @@ async def subscribed(settings: AmqpSettings, *, client: str) -> AsyncIterator[Su
     """
     timeout_seconds = settings.connect_timeout_seconds
     async with opened_channel(settings, client=client, publisher_confirms=False) as channel:
-        with _answering("declare the queues"):
+        with answering("declare the queues"):
             queue = await declare_topology(channel, timeout_seconds=timeout_seconds)
         subscription = Subscription(channel, queue, timeout_seconds=timeout_seconds)
         await subscription.watch()
         yield subscription
-
-
-@contextlib.contextmanager
-def _answering(attempted: str) -> Iterator[None]:
-    try:
-        yield
-    except ABSENCES as error:
-        raise StoreUnavailableError("rabbitmq", f"{attempted}: {error!r}") from error
