@@ -13,15 +13,11 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
-    AliasGenerator,
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     WithJsonSchema,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from orchestrator_operator.quantities import (
     DURATION_PATTERN,
@@ -29,6 +25,7 @@ from orchestrator_operator.quantities import (
     to_number,
     to_seconds,
 )
+from orchestrator_operator.resource_part import ResourcePart
 from orchestrator_operator.rules import Rule, duration_between
 
 CURRENT_VERSION = "0.1.0"
@@ -48,16 +45,9 @@ ImageReference = Annotated[
 ]
 
 
-class Part(BaseModel):
-    """Base of every part of the spec: frozen, camelCase in JSON, rules checked."""
+class Part(ResourcePart):
+    """Base of every part of the spec: its rules are checked."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        alias_generator=AliasGenerator(alias=to_camel),
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="after")

@@ -6,26 +6,15 @@ After: ``schema`` writes them into the CRD; ``reconciling`` applies them to ``/s
 
 from typing import Annotated
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from orchestrator_operator.resource_part import ResourcePart
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """UTC, to the second, as Kubernetes writes it."""
 
 
-class StatusPart(BaseModel):
-    """Base of every part of the status."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        alias_generator=AliasGenerator(alias=to_camel),
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
-
-
-class Condition(StatusPart):
+class Condition(ResourcePart):
     """One fact about the resource."""
 
     type: str
@@ -42,7 +31,7 @@ class Condition(StatusPart):
     """When status last changed."""
 
 
-class VersionStatus(StatusPart):
+class VersionStatus(ResourcePart):
     """Which version runs."""
 
     current: str | None = None
@@ -51,7 +40,7 @@ class VersionStatus(StatusPart):
     """What they are being brought to."""
 
 
-class ComponentStatus(StatusPart):
+class ComponentStatus(ResourcePart):
     """One component's pods."""
 
     name: str
@@ -64,7 +53,7 @@ class ComponentStatus(StatusPart):
     """The image they should run."""
 
 
-class WorkerStatus(StatusPart):
+class WorkerStatus(ResourcePart):
     """The workers, and why there are so many."""
 
     replicas: int
@@ -81,7 +70,7 @@ class WorkerStatus(StatusPart):
     """The last decision, with the numbers behind it."""
 
 
-class Endpoints(StatusPart):
+class Endpoints(ResourcePart):
     """Where the resource can be reached inside the cluster."""
 
     api: str
@@ -90,7 +79,7 @@ class Endpoints(StatusPart):
     """The API through the edge, for clients."""
 
 
-class OrchestratorStatus(StatusPart):
+class OrchestratorStatus(ResourcePart):
     """What the operator last saw; written by it alone."""
 
     observed_generation: int | None = None
