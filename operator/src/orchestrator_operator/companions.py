@@ -33,25 +33,11 @@ class WorkerPool(Protocol):
         ...
 
 
-class NoPool:
-    """Stands where nothing scales: in tests of other things."""
-
-    def steer(self, resource: Manifest, context: Context) -> None:
-        """Do nothing."""
-
-    def view(self) -> ScalingView:
-        """Say nothing."""
-        return ScalingView()
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Companion:
     """One resource's memory and autoscaler."""
 
-    pool: WorkerPool = field(default_factory=NoPool)
+    pool: WorkerPool
     memory: SettledMemory = field(default_factory=SettledMemory)
     secrets: dict[str, str] = field(default_factory=dict)
     """Name → resource version of each Secret as the last pass left it."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from operator_testing.fake_cluster import FakeCluster
+from operator_testing.no_pool import NoPool
 from orchestrator_operator import names
 from orchestrator_operator.applying import Cluster
 from orchestrator_operator.companions import Companion
@@ -41,7 +42,7 @@ class World:
         self.cluster = FakeCluster()
         self.cluster.put(a_resource(spec))
         self.now = START
-        self.companion = Companion()
+        self.companion = Companion(pool=NoPool())
 
     def reconciler(self, cluster: Cluster | None = None) -> Reconciler:
         """Return a reconciler, for this world's cluster or one that stands before it."""
@@ -69,7 +70,7 @@ class World:
 
     def restart_the_operator(self) -> None:
         """Forget everything that is not in the cluster."""
-        self.companion = Companion()
+        self.companion = Companion(pool=NoPool())
 
     def get_everything_ready(self) -> None:
         """Let each workload and Job come to where it wants to be."""

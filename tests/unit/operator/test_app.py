@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 
 from operator_testing.fake_cluster import FakeCluster
+from operator_testing.no_pool import NoPool
 from operator_testing.world import NAME, NAMESPACE, a_resource
 from orchestrator_operator import app
 from orchestrator_operator.app import SILENCE_SECONDS, Operator
 from orchestrator_operator.applying import ClusterUnavailableError
-from orchestrator_operator.companions import NoPool
 from orchestrator_operator.kinds import Kind, Manifest
 from orchestrator_operator.looping import ResourceKey
 from orchestrator_operator.settings import OperatorSettings

@@ -1,0 +1,23 @@
+"""An autoscaler that does nothing, for tests of other things.
+
+Before: a test makes a ``Companion``.
+After: passes steer it in vain.
+"""
+
+from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.manifests.context import Context
+from orchestrator_operator.status import ScalingView
+
+
+class NoPool:
+    """Stands where nothing scales: in tests of other things."""
+
+    def steer(self, resource: Manifest, context: Context) -> None:
+        """Do nothing."""
+
+    def view(self) -> ScalingView:
+        """Say nothing."""
+        return ScalingView()
+
+    async def close(self) -> None:
+        """Do nothing."""
