@@ -36,6 +36,15 @@ BEGIN
     RETURN NEW;
 END
 $$;
+CREATE TABLE public.idempotency_keys (
+    user_id bigint NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    task_ids bigint[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_keys_fingerprint_check CHECK ((octet_length(fingerprint) = 32)),
+    CONSTRAINT idempotency_keys_key_shape CHECK (((char_length(key) >= 1) AND (char_length(key) <= 255)))
+);
 CREATE TABLE public.live_tasks (
     task_id bigint NOT NULL,
     due_at timestamp with time zone NOT NULL,
@@ -104,11 +113,15 @@ CREATE TABLE public.tasks (
     error_code text,
     error_message text,
     payload jsonb NOT NULL,
+    priority smallint DEFAULT 1 NOT NULL,
+    run_at timestamp with time zone,
+    retry_of bigint,
     CONSTRAINT tasks_attempts_in_budget CHECK (((attempts >= 0) AND (attempts <= max_attempts))),
     CONSTRAINT tasks_completed_with_result CHECK (((status <> 'COMPLETED'::public.task_status) OR (result_file IS NOT NULL))),
     CONSTRAINT tasks_failed_with_reason CHECK (((status <> 'FAILED'::public.task_status) OR (error_code IS NOT NULL))),
     CONSTRAINT tasks_finished_when_final CHECK (((finished_at IS NOT NULL) = (status = ANY (ARRAY['COMPLETED'::public.task_status, 'FAILED'::public.task_status, 'CANCELLED'::public.task_status])))),
     CONSTRAINT tasks_max_attempts_check CHECK ((max_attempts > 0)),
+    CONSTRAINT tasks_priority_check CHECK (((priority >= 0) AND (priority <= 2))),
     CONSTRAINT tasks_timeout_seconds_check CHECK ((timeout_seconds > 0))
 )
 WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.01');
@@ -152,6 +165,8 @@ CREATE TABLE public.workers (
     busy_seconds double precision DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
 ALTER TABLE ONLY public.live_tasks
     ADD CONSTRAINT live_tasks_pkey PRIMARY KEY (task_id);
 ALTER TABLE ONLY public.refresh_tokens
@@ -170,14 +185,18 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
+CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 CREATE INDEX live_tasks_ring_at ON public.live_tasks USING btree (ring_at);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
+CREATE UNIQUE INDEX tasks_retry_of ON public.tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);
 CREATE INDEX tasks_user_id_id ON public.tasks USING btree (user_id, id);
 CREATE INDEX token_families_expires_at ON public.token_families USING btree (expires_at);
 CREATE INDEX token_families_user_id ON public.token_families USING btree (user_id);
 CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
 CREATE TRIGGER task_events_append_only BEFORE UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.refuse_event_change();
 CREATE TRIGGER tasks_lawful_moves BEFORE UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.refuse_unlawful_move();
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.live_tasks
     ADD CONSTRAINT live_tasks_task_id_fkey FOREIGN KEY (task_id) REFERENCES public.tasks(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.refresh_tokens

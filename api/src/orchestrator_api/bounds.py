@@ -8,6 +8,7 @@ After: FastAPI runs the endpoint, or the client gets 413 or 503 in time.
 """
 
 import asyncio
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,8 +45,11 @@ class BodyCounter:
     def __init__(self, receive: Receive, budget: BodyBudget, *, limit_bytes: int) -> None:
         self._receive = receive
         self._budget = budget
-        self._limit_bytes = limit_bytes
-        self.counted_bytes = 0
+        self.limit_bytes = limit_bytes
+        self.is_held = True
+        """Whether the endpoint keeps the whole body in memory, so that it counts in the budget."""
+        self.held_bytes = 0
+        self._received_bytes = 0
 
     async def __call__(self) -> Message:
         """Return the next message.
@@ -57,11 +61,30 @@ class BodyCounter:
         message = await self._receive()
         size_bytes = len(message.get("body", b""))
         if size_bytes:
-            self.counted_bytes += size_bytes
-            self._budget.take(size_bytes)
-            if self.counted_bytes > self._limit_bytes:
-                raise BodyTooLargeError(self._limit_bytes)
+            self._received_bytes += size_bytes
+            if self.is_held:
+                self.held_bytes += size_bytes
+                self._budget.take(size_bytes)
+            if self._received_bytes > self.limit_bytes:
+                raise BodyTooLargeError(self.limit_bytes)
         return message
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an endpoint that streams or waits may ask for; in ``request.state.allowance``."""
+
+    _deadline: asyncio.Timeout
+    _body: BodyCounter
+
+    def take_seconds(self, seconds: float) -> None:
+        """Have ``seconds`` from now until the answer begins."""
+        self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def stream_body(self, limit_bytes: int) -> None:
+        """Read a body of up to ``limit_bytes`` that is never in memory as a whole."""
+        self._body.limit_bytes = limit_bytes
+        self._body.is_held = False
 
 
 class RequestBounds:
@@ -82,6 +105,7 @@ class RequestBounds:
             return
         body = BodyCounter(receive, self._budget, limit_bytes=self._limit_bytes)
         deadline = asyncio.timeout(self._deadline_seconds)
+        scope.setdefault("state", {})["allowance"] = Allowance(deadline, body)
 
         async def send_in_time(message: Message) -> None:
             # An answer that has begun may take as long as its reader does.
@@ -97,4 +121,4 @@ class RequestBounds:
             problem = to_problem(DeadlineExceededError(scope["path"]))
             await respond(problem, path=scope["path"])(scope, receive, send)
         finally:
-            self._budget.give_back(body.counted_bytes)
+            self._budget.give_back(body.held_bytes)

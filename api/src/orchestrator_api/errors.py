@@ -3,17 +3,22 @@
     OrchestratorError
     ├── InvalidRequestError        the client's data is wrong; each fault names its field
     ├── BodyTooLargeError          the body passes the limit
-    ├── UnsupportedMediaTypeError  the body is not declared as JSON
+    ├── UnsupportedMediaTypeError  the body's type is not one that this call takes
+    ├── QuotaExceededError         the user's files would take more room than allowed
+    ├── RateLimitedError           too many requests from this user or address
     ├── UnauthenticatedError       no valid token, or wrong credentials
     ├── NotYoursError              it exists, but belongs to somebody else
+    ├── NotFoundError              there is no such thing, or no longer
     ├── NoResultError              the task has left no file (yet)
+    ├── ConflictError              what is asked for does not fit the state of things
+    ├── RangeNotSatisfiableError   the range asked for lies outside the file
     └── DeadlineExceededError      the request took too long
 
 Before: endpoints, services and middleware raise them.
 After: ``problems`` maps each to an answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator_core.errors import OrchestratorError
@@ -51,9 +56,30 @@ class BodyTooLargeError(OrchestratorError):
 
 
 class UnsupportedMediaTypeError(OrchestratorError):
-    """The body is not declared as JSON."""
+    """The body's type is not one that this call takes."""
 
     code = "unsupported_media_type"
+
+
+class QuotaExceededError(OrchestratorError):
+    """The user's files would take more room than allowed."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, quota_bytes: int) -> None:
+        super().__init__(f"your files may take {quota_bytes} bytes together; delete some first")
+
+
+class RateLimitedError(OrchestratorError):
+    """Too many requests from this user or address."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_seconds: float, headers: Mapping[str, str]) -> None:
+        super().__init__("Rate limit exceeded")
+        self.retry_after_seconds = retry_after_seconds
+        self.headers = headers
+        """``Retry-After``, ``RateLimit`` and ``RateLimit-Policy``."""
 
 
 class UnauthenticatedError(OrchestratorError):
@@ -66,6 +92,28 @@ class NotYoursError(OrchestratorError):
     """It belongs to somebody else."""
 
     code = "not_yours"
+
+
+class NotFoundError(OrchestratorError):
+    """There is no such thing, or no longer. The message goes to the client."""
+
+    code = "not_found"
+
+
+class ConflictError(OrchestratorError):
+    """What is asked for does not fit the state of things. The message goes to the client."""
+
+    code = "conflict"
+
+
+class RangeNotSatisfiableError(OrchestratorError):
+    """The range asked for lies outside the file."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the file has {size_bytes} bytes")
+        self.size_bytes = size_bytes
 
 
 class NoResultError(OrchestratorError):

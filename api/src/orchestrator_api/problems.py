@@ -64,6 +64,14 @@ _ANSWERS: Mapping[type[core.OrchestratorError], _Answer] = {
     api.NotYoursError: _Answer(HTTPStatus.FORBIDDEN),
     core.TaskNotFoundError: _Answer(HTTPStatus.NOT_FOUND, "Task not found"),
     api.NoResultError: _Answer(HTTPStatus.NOT_FOUND, "Result not found", shows_message=True),
+    api.NotFoundError: _Answer(HTTPStatus.NOT_FOUND),
+    api.ConflictError: _Answer(HTTPStatus.CONFLICT),
+    api.QuotaExceededError: _Answer(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Quota exceeded", shows_message=True
+    ),
+    api.RangeNotSatisfiableError: _Answer(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Range not satisfiable", shows_message=True
+    ),
     core.NameTakenError: _Answer(HTTPStatus.CONFLICT, "Username already exists"),
     api.BodyTooLargeError: _Answer(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE, shows_message=True
@@ -86,6 +94,8 @@ def to_problem(error: core.OrchestratorError) -> Problem:
     faults = _find_faults(error)
     if faults:
         return _invalid(faults)
+    if isinstance(error, api.RateLimitedError):
+        return _rate_limited(error)
     if isinstance(error, _UNAVAILABLE):
         return _unavailable(error)
     answer = _ANSWERS.get(type(error))
@@ -181,6 +191,16 @@ def _invalid(faults: Sequence[FieldFault]) -> Problem:
         error="Invalid request",
         detail="; ".join(f"{fault.field}: {fault.message}" for fault in faults[:5]),
         faults=faults,
+    )
+
+
+def _rate_limited(error: api.RateLimitedError) -> Problem:
+    return Problem(
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+        code=error.code,
+        error="Rate limit exceeded",
+        detail=f"Try again in {error.retry_after_seconds:.1f} s.",
+        headers=error.headers,
     )
 
 

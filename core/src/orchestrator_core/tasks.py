@@ -13,7 +13,7 @@ After: ``postgres.task_store`` keeps it and reads it back as a ``Task``.
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import NewType
 
 TaskId = NewType("TaskId", int)
@@ -71,6 +71,24 @@ class ErrorCode(StrEnum):
     """The last attempt's child process passed its memory limit."""
 
 
+class TaskPriority(IntEnum):
+    """Which of the tasks that are due goes first; kept as its number."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """What a client calls a submission, so that sending it again changes nothing."""
+
+    key: str
+    """1 to 255 characters; unique per user for 24 hours."""
+    fingerprint: bytes
+    """SHA-256 of what was asked for: the same key with another one is a mistake."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
     """A task as accepted, complete before it is kept; nothing is added later."""
@@ -83,6 +101,11 @@ class NewTask:
     timeout_seconds: int
     trace_context: str
     """A W3C ``traceparent``; the same one on every log line of this task."""
+    priority: TaskPriority = TaskPriority.NORMAL
+    run_at: datetime | None = None
+    """Not before this time; None means at once."""
+    retry_of: TaskId | None = None
+    """The failed task that this one runs again; at most one task for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +118,12 @@ class TaskSummary:
     status: TaskStatus
     attempts: int
     max_attempts: int
+    timeout_seconds: int
+    priority: TaskPriority
+    run_at: datetime | None
+    retry_of: TaskId | None
+    last_event: int
+    """The number of its latest event; every change has one, so it names a version of the row."""
     result_file: str | None
     error_code: str | None
     error_message: str | None

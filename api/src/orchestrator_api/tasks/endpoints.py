@@ -6,11 +6,12 @@ After: ``service`` does the work; errors become problems.
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from orchestrator_api.accounts.identity import Caller
 from orchestrator_api.bodies import describe_body, json_body
 from orchestrator_api.openapi import describe_problems
+from orchestrator_api.ownership import MAX_ID, OwnAccount, OwnTask
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.downloads import build_download
 from orchestrator_api.tasks.schemas import (
@@ -23,13 +24,10 @@ from orchestrator_api.tasks.schemas import (
     TaskView,
 )
 from orchestrator_api.tasks.service import TaskService
-from orchestrator_core.tasks import TaskId, UserId
+from orchestrator_core.tasks import TaskId
 
 PAGE_LIMIT = 1_000
 """Also the default: clients of the original know no pages and expect all their tasks."""
-
-MAX_ID = 2**63 - 1
-"""The largest bigint; no task and no user has an id above."""
 
 router = APIRouter(prefix="/api/v1", tags=["tasks"])
 
@@ -45,7 +43,6 @@ def _catalogue(request: Request) -> Catalogue:
 
 
 Service = Annotated[TaskService, Depends(_service)]
-PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
 @router.post(
@@ -68,9 +65,9 @@ async def submit_task(
 
 
 @router.get("/tasks/{task_id}", responses=describe_problems(401, 403, 404, 422, 503))
-async def read_task(caller: Caller, task_id: PathId, service: Service) -> TaskView:
+async def read_task(task: OwnTask) -> TaskView:
     """Show a task of the caller."""
-    return TaskView.from_task(await service.read(TaskId(task_id), user_id=caller))
+    return TaskView.from_task(task)
 
 
 @router.get(
@@ -82,18 +79,15 @@ async def read_task(caller: Caller, task_id: PathId, service: Service) -> TaskVi
         **describe_problems(401, 403, 404, 422, 503),
     },
 )
-async def download_result(
-    caller: Caller, task_id: PathId, service: Service, request: Request
-) -> Response:
+async def download_result(task: OwnTask, service: Service, request: Request) -> Response:
     """Download the file that a completed task left."""
-    result = await service.read_result(TaskId(task_id), user_id=caller)
+    result = await service.read_result(task)
     return build_download(result, if_none_match=request.headers.get("if-none-match"))
 
 
 @router.get("/users/{user_id}/tasks", responses=describe_problems(401, 403, 404, 422, 503))
 async def list_tasks(
-    caller: Caller,
-    user_id: PathId,
+    user_id: OwnAccount,
     service: Service,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT,
     cursor: Annotated[
@@ -101,9 +95,7 @@ async def list_tasks(
     ] = 0,
 ) -> TaskPage:
     """List the caller's tasks, oldest first."""
-    page = await service.list_page(
-        UserId(user_id), user_id=caller, after=TaskId(cursor), limit=limit
-    )
+    page = await service.list_page(user_id, after=TaskId(cursor), limit=limit)
     return TaskPage(
         tasks=[TaskSummaryView.from_summary(task) for task in page.tasks],
         next_cursor=page.next_cursor,

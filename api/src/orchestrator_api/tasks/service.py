@@ -9,16 +9,13 @@ from typing import TypeAlias
 
 import structlog
 
-from orchestrator_api.errors import NoResultError, NotYoursError
+from orchestrator_api.errors import NoResultError
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.schemas import SubmitTask
 from orchestrator_api.tasks.understanding import understand
 from orchestrator_core.batching import Batcher
-from orchestrator_core.errors import TaskNotFoundError
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.tasks import NewTask, StoredResult, Task, TaskId, TaskSummary, UserId
-
-NOT_YOUR_TASK = "You can only access your own tasks"
 
 Keeper: TypeAlias = Batcher[NewTask, TaskId]
 
@@ -57,44 +54,23 @@ class TaskService:
         _log.info("task accepted", task_id=task_id, task_type=task.task_type)
         return task_id
 
-    async def read(self, task_id: TaskId, *, user_id: UserId) -> Task:
-        """Return a task of ``user_id``.
+    async def find(self, task_id: TaskId) -> Task | None:
+        """Return the task of this id, whoever owns it; only ``ownership`` may ask."""
+        return await self._store.find(task_id)
+
+    async def read_result(self, task: Task) -> StoredResult:
+        """Return the file that ``task`` left.
 
         Raises:
-            TaskNotFoundError: no task has this id.
-            NotYoursError: it is somebody else's.
-        """
-        task = await self._store.find(task_id)
-        if task is None:
-            raise TaskNotFoundError(task_id)
-        if task.user_id != user_id:
-            raise NotYoursError(NOT_YOUR_TASK)
-        return task
-
-    async def read_result(self, task_id: TaskId, *, user_id: UserId) -> StoredResult:
-        """Return the file that a task of ``user_id`` left.
-
-        Raises:
-            TaskNotFoundError: no task has this id.
-            NotYoursError: it is somebody else's.
             NoResultError: it has left no file (yet).
         """
-        task = await self.read(task_id, user_id=user_id)
         result = await self._store.find_result(task.id)
         if result is None:
             raise NoResultError(task.id, task.status)
         return result
 
-    async def list_page(
-        self, owner_id: UserId, *, user_id: UserId, after: TaskId, limit: int
-    ) -> Page:
-        """Return a page of the tasks of ``owner_id``, who must be ``user_id``.
-
-        Raises:
-            NotYoursError: they are somebody else's.
-        """
-        if owner_id != user_id:
-            raise NotYoursError(NOT_YOUR_TASK)
+    async def list_page(self, user_id: UserId, *, after: TaskId, limit: int) -> Page:
+        """Return a page of the tasks of ``user_id``."""
         # One more than asked for tells whether a next page exists.
         found = await self._store.list_for_user(user_id, after=after, limit=limit + 1)
         tasks = found[:limit]

@@ -30,6 +30,7 @@ from orchestrator_core.tasks import (
     StoredResult,
     Task,
     TaskId,
+    TaskPriority,
     TaskStatus,
     TaskSummary,
     UserId,
@@ -79,7 +80,7 @@ class TaskStore:
         """Return the task of this id, or None."""
         async with self._database.answering(f"find task {task_id}") as connection:
             row = await connection.fetchrow(_SQL["find_task"], task_id)
-        return None if row is None else Task(**_with_status(row))
+        return None if row is None else Task(**_with_enums(row))
 
     async def list_for_user(
         self, user_id: UserId, *, after: TaskId, limit: int
@@ -87,7 +88,7 @@ class TaskStore:
         """Return up to ``limit`` of the user's tasks with ids above ``after``, in id order."""
         async with self._database.answering(f"list tasks of user {user_id}") as connection:
             rows = await connection.fetch(_SQL["list_tasks"], user_id, after, limit)
-        return [TaskSummary(**_with_status(row)) for row in rows]
+        return [TaskSummary(**_with_enums(row)) for row in rows]
 
     async def find_result(self, task_id: TaskId) -> StoredResult | None:
         """Return the file that the task left, or None."""
@@ -146,8 +147,9 @@ class TaskStore:
         return [DueRing(TaskId(row["task_id"]), row["rings"]) for row in rows]
 
 
-def _with_status(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "status": TaskStatus(row["status"])}
+def _with_enums(row: Mapping[str, Any]) -> dict[str, Any]:
+    status, priority = TaskStatus(row["status"]), TaskPriority(row["priority"])
+    return {**row, "status": status, "priority": priority}
 
 
 def _to_task_row(task: NewTask) -> tuple[object, ...]:
@@ -159,6 +161,9 @@ def _to_task_row(task: NewTask) -> tuple[object, ...]:
         task.max_attempts,
         task.timeout_seconds,
         task.trace_context,
+        task.priority,
+        task.run_at,
+        task.retry_of,
     )
 
 

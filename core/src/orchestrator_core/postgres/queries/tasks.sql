@@ -1,20 +1,28 @@
 -- name: insert_tasks
 -- Keep a batch of new tasks, their live rows and first events; ids in input order.
--- The submitting process rings at once; the sweep rings after $7 seconds if that was lost.
+-- The submitting process rings at once; the sweep rings after $10 seconds if that was lost,
+-- or when the time comes before which a task may not run.
 WITH input AS MATERIALIZED (
     SELECT nextval('tasks_id_seq') AS id, u.*
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::text[])
-        WITH ORDINALITY
-        AS u(user_id, task_type, payload, max_attempts, timeout_seconds, trace_context, place)
+    FROM unnest(
+        $1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::text[],
+        $7::smallint[], $8::timestamptz[], $9::bigint[]
+    ) WITH ORDINALITY
+        AS u(user_id, task_type, payload, max_attempts, timeout_seconds, trace_context, priority,
+             run_at, retry_of, place)
 ), kept AS (
-    INSERT INTO tasks (id, user_id, task_type, payload, max_attempts, timeout_seconds, trace_context)
+    INSERT INTO tasks (id, user_id, task_type, payload, max_attempts, timeout_seconds,
+                       trace_context, priority, run_at, retry_of)
     OVERRIDING SYSTEM VALUE
-    SELECT id, user_id, task_type, payload::jsonb, max_attempts, timeout_seconds, trace_context
+    SELECT id, user_id, task_type, payload::jsonb, max_attempts, timeout_seconds, trace_context,
+           priority, run_at, retry_of
     FROM input
-    RETURNING id
+    RETURNING id, run_at
 ), queued AS (
     INSERT INTO live_tasks (task_id, due_at, ring_at, rings)
-    SELECT id, now(), now() + make_interval(secs => $7::float8), 1 FROM kept
+    SELECT id, greatest(run_at, now()),
+           greatest(run_at, now() + make_interval(secs => $10::float8)), (run_at IS NULL)::integer
+    FROM kept
 ), told AS (
     INSERT INTO task_events (task_id, seq, epoch, status, kind, actor)
     SELECT id, 1, 0, 'PENDING', 'ACCEPTED', 'api' FROM kept
@@ -23,16 +31,18 @@ SELECT id FROM input ORDER BY place;
 
 -- name: find_task
 -- One task by its primary key.
-SELECT id, user_id, task_type, status, payload, attempts, max_attempts, result_file, error_code,
-       error_message, trace_context, created_at, updated_at, started_at, finished_at
+SELECT id, user_id, task_type, status, payload, attempts, max_attempts, timeout_seconds, priority,
+       run_at, retry_of, last_event, result_file, error_code, error_message, trace_context,
+       created_at, updated_at, started_at, finished_at
 FROM tasks
 WHERE id = $1;
 
 -- name: list_tasks
 -- A page of a user's tasks in the order they were accepted, after id $2; uses tasks_user_id_id.
 -- Payloads stay out: a page of them may be hundreds of megabytes.
-SELECT id, user_id, task_type, status, attempts, max_attempts, result_file, error_code,
-       error_message, trace_context, created_at, updated_at, started_at, finished_at
+SELECT id, user_id, task_type, status, attempts, max_attempts, timeout_seconds, priority, run_at,
+       retry_of, last_event, result_file, error_code, error_message, trace_context,
+       created_at, updated_at, started_at, finished_at
 FROM tasks
 WHERE user_id = $1 AND id > $2
 ORDER BY id

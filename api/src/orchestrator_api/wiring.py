@@ -1,0 +1,97 @@
+"""Open what a process needs, connect the parts, and close in reverse.
+
+Before: ``app`` has a lifespan that begins.
+After: each request finds its services in ``request.state``.
+"""
+
+from contextlib import AsyncExitStack
+from random import SystemRandom
+from typing import TypedDict
+
+from orchestrator_api import health
+from orchestrator_api.accounts.passwords import PasswordHasher
+from orchestrator_api.accounts.service import AccountService
+from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
+from orchestrator_api.dispatching import FirstRings, Sweep
+from orchestrator_api.pruning import Pruning
+from orchestrator_api.running import Service, running
+from orchestrator_api.settings import ProcessSettings
+from orchestrator_api.tasks.catalogue import Catalogue
+from orchestrator_api.tasks.keeping import build_keeper
+from orchestrator_api.tasks.service import TaskService
+from orchestrator_core.amqp.doorbell import Doorbell
+from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.postgres.account_store import AccountStore
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.load_store import LoadStore
+from orchestrator_core.postgres.task_store import TaskStore
+from orchestrator_core.postgres.worker_store import WorkerStore
+from orchestrator_core.redis.connections import RedisConnection
+
+
+class Services(TypedDict):
+    """What every request finds in ``request.state``."""
+
+    access_tokens: AccessTokens
+    accounts: AccountService
+    catalogue: Catalogue
+    tasks: TaskService
+    health: health.Health
+
+
+async def open_services(settings: ProcessSettings, resources: AsyncExitStack) -> Services:
+    """Open everything on ``resources`` and start the background services."""
+    enter = resources.enter_async_context
+    database = await enter(
+        Database.open(
+            settings.postgres,
+            application="orchestrator-api",
+            max_connections=settings.api.db_connections,
+        )
+    )
+    redis = await enter(RedisConnection.open(settings.redis))
+    doorbell = Doorbell(settings.amqp)
+    resources.push_async_callback(doorbell.close)
+    hasher = resources.enter_context(PasswordHasher.open(rounds=settings.api.bcrypt_rounds))
+
+    task_store, account_store = TaskStore(database), AccountStore(database)
+    worker_store, chance = WorkerStore(database), SystemRandom()
+    rings = FirstRings(doorbell)
+    keeper = build_keeper(task_store, rings, max_waiting=settings.api.waiting_tasks)
+    background: list[Service] = [
+        rings,
+        keeper,
+        Sweep(task_store, LoadStore(database), doorbell, chance=chance),
+        Pruning(account_store, worker_store, chance=chance),
+    ]
+    # What is kept last rings last, so the keeper drains before the rings.
+    started = await enter(
+        running(background, drain=(keeper, rings), drain_seconds=settings.api.drain_seconds)
+    )
+
+    async def ask_rabbitmq() -> None:
+        if not doorbell.is_answering:
+            raise StoreUnavailableError("rabbitmq", "the last call failed")
+
+    catalogue = Catalogue(worker_store)
+    access_tokens = AccessTokens(
+        SigningKey.from_secret(settings.api.jwt_secret.get_secret_value()),
+        lifetime_seconds=settings.api.access_token_ttl_seconds,
+    )
+    return Services(
+        access_tokens=access_tokens,
+        accounts=AccountService(
+            account_store,
+            hasher,
+            access_tokens,
+            refresh_token_ttl_seconds=settings.api.refresh_token_ttl_seconds,
+            password_min_length=settings.api.password_min_length,
+        ),
+        catalogue=catalogue,
+        tasks=TaskService(task_store, catalogue, keeper),
+        health=health.Health(
+            pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
+            needed=frozenset({"postgres"}),
+            is_alive=started.is_alive,
+        ),
+    )
