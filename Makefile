@@ -80,6 +80,10 @@ contract: setup cluster ## Tests of what two parts promise each other, and of wh
 e2e: setup cluster ## Tests of the platform on a real cluster
 	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
 
+.PHONY: bench-api
+bench-api: setup ## Measure submissions against a textbook service; fails below twice its rate
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench $(ARGUMENTS)
+
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate

@@ -113,17 +113,20 @@ def _end(process: "subprocess.Popen[bytes]", name: str) -> None:
     process.wait()
 
 
-def postgres() -> contextlib.AbstractContextManager[Service]:
+def postgres(*, is_durable: bool = False) -> contextlib.AbstractContextManager[Service]:
     """Postgres with trust authentication on the loopback.
 
-    Tests end processes, never the machine, so what was written stays without fsync.
+    Args:
+        is_durable: wait for the disk, as production does; only measurements need that. Tests
+            end processes, never the machine, so what was written stays without it.
     """
+    durability = "" if is_durable else "-c fsync=off -c full_page_writes=off"
     folders = sorted((str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     initdb, server = (find_program(name, *folders) for name in ("initdb", "postgres"))
     script = (
         'set -e; "$0" -D data -U postgres -E UTF8 --auth=trust >initdb.log 2>&1 '
         '|| { cat initdb.log; exit 1; }; exec "$1" -D data -p "$2" -k "$3" '
-        "-c listen_addresses=127.0.0.1 -c max_connections=200 -c fsync=off -c full_page_writes=off"
+        f"-c listen_addresses=127.0.0.1 -c max_connections=200 {durability}"
     )
     return running(
         "postgres",
