@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel
 
+from orchestrator_core.amqp.bulk import publish_all
 from orchestrator_core.amqp.channels import ABSENCES, declare_topology, opened_channel
-from orchestrator_core.envelope import CONTENT_TYPE, TaskEnvelope
+from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.topology import TASK_QUEUE
@@ -45,7 +45,9 @@ class Doorbell:
                 disk. Ring again later; a second message for a task is harmless.
         """
         async with self._answering(f"publish {len(envelopes)} envelopes") as channel:
-            await asyncio.gather(*(_publish(channel, each) for each in envelopes))
+            await publish_all(
+                channel, [each.to_bytes() for each in envelopes], routing_key=TASK_QUEUE
+            )
 
     async def depth_messages(self) -> int:
         """Return how many messages wait in the task queue, not yet handed to a worker.
@@ -96,13 +98,3 @@ class Doorbell:
         if self._line is line:
             self._line = None
         await line.resources.aclose()
-
-
-async def _publish(channel: AbstractChannel, envelope: TaskEnvelope) -> None:
-    message = Message(
-        envelope.to_bytes(),
-        content_type=CONTENT_TYPE,
-        delivery_mode=DeliveryMode.PERSISTENT,
-    )
-    # mandatory: a message that no queue takes comes back as an error, not as a confirm.
-    await channel.default_exchange.publish(message, routing_key=TASK_QUEUE, mandatory=True)
