@@ -19,6 +19,13 @@ from orchestrator_core.postgres.worker_store import TaskType
 
 JWT_SECRET = "a secret of at least thirty-two bytes"
 PASSWORD = "password123"
+NO_LIMITS = json.dumps(
+    {
+        "users": {"capacity": 1_000_000, "refill_per_minute": 60_000_000},
+        "auth": {"capacity": 1_000_000, "refill_per_minute": 60_000_000},
+    }
+)
+"""As good as none: a test that is about limits sets its own."""
 
 RESIZE_SCHEMA = {
     "type": "object",
@@ -47,8 +54,14 @@ class User:
 
 
 def api_settings(**values: object) -> ApiSettings:
-    """The defaults, but with a cheap password hash: its cost is no promise of these tests."""
-    given = {"JWT_SECRET": JWT_SECRET, "ORCHESTRATOR_API_BCRYPT_ROUNDS": 4, **values}
+    """The defaults, but with a cheap password hash, which is no promise here, and no limits."""
+    given = {
+        "JWT_SECRET": JWT_SECRET,
+        "ORCHESTRATOR_API_BCRYPT_ROUNDS": 4,
+        "ORCHESTRATOR_API_RATE_LIMITS": NO_LIMITS,
+        "ORCHESTRATOR_API_METRICS_PORT": 0,
+        **values,
+    }
     return ApiSettings.model_validate(given)
 
 
