@@ -153,6 +153,7 @@ def credentials(password: str) -> Credentials:
         redis_password=password,
         rabbitmq_password=password,
         jwt_secret=password,
+        edge_key=password,
     )
 
 

@@ -16,7 +16,7 @@ from orchestrator_operator.spec import OrchestratorSpec, ScalingMode
 from orchestrator_operator.workloads import is_complete, is_serving
 
 NO_CREDENTIALS = Credentials(
-    postgres_password="", redis_password="", rabbitmq_password="", jwt_secret=""
+    postgres_password="", redis_password="", rabbitmq_password="", jwt_secret="", edge_key=""
 )
 """For a look that writes nothing."""
 

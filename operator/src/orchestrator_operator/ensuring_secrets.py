@@ -61,6 +61,7 @@ async def ensure_secrets(
             redis_password=values[names.REDIS],
             rabbitmq_password=values[names.RABBITMQ],
             jwt_secret=values[names.JWT],
+            edge_key=values[names.EDGE],
         ),
     )
 

@@ -26,6 +26,10 @@ PAUSE_VALUE: Final = "paused"
 CONFIG_HASH_ANNOTATION: Final = f"{GROUP}/config-hash"
 """On pod templates: a digest of all the pod mounts, so that a change of it rolls the pods."""
 
+MONITORING_LABEL: Final = f"{GROUP}/monitoring"
+MONITORING_VALUE: Final = "allowed"
+"""On namespaces whose pods may read the metrics of all platforms."""
+
 LONGEST_RESOURCE_NAME: Final = 40
 """``<name>-rabbitmq-<10 characters of revision>`` is a label's value, at most 63 characters."""
 

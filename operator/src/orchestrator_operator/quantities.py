@@ -6,10 +6,24 @@ After: builders compute grace periods, cache sizes and limits from the numbers.
 
 import re
 from fractions import Fraction
+from typing import Annotated
+
+from pydantic import StringConstraints, WithJsonSchema
 
 DURATION_PATTERN = r"^([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?$"
 """Go's notation without fractions and days, which CEL's ``duration()`` reads too."""
 QUANTITY_PATTERN = r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"
+
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=32)]
+Size = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN, min_length=1, max_length=32)]
+"""Bytes, such as `10Gi`."""
+Quantity = Annotated[
+    int | str,
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN, "maxLength": 32}
+    ),
+]
+"""As users write it in `resources`: `2` and `"2"` are the same."""
 
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 _FACTORS = {

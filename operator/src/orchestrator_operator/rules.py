@@ -11,9 +11,12 @@ After: ``spec`` lists the rules of each of its models; ``schema`` writes them in
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from orchestrator_operator.quantities import to_seconds
+from pydantic import model_validator
+
+from orchestrator_operator.quantities import to_number, to_seconds
+from orchestrator_operator.resource_part import ResourcePart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,19 @@ class Rule:
         return {**entry, "fieldPath": f".{self.field}"} if self.field else entry
 
 
+class Part(ResourcePart):
+    """Base of every part of the spec: its rules are checked."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _keep_the_rules(self) -> Self:
+        for rule in self.rules:
+            if rule.holds is not None and not rule.holds(self):
+                raise ValueError(rule.message)
+        return self
+
+
 def duration_between(attribute: str, field: str, shortest: str, longest: str) -> Rule:
     """Return the rule that a duration lies within bounds, both included."""
     least, most = to_seconds(shortest), to_seconds(longest)
@@ -44,4 +60,18 @@ def duration_between(attribute: str, field: str, shortest: str, longest: str) ->
         message=f"{field} must be between {shortest} and {longest}",
         field=field,
         holds=lambda model: least <= to_seconds(getattr(model, attribute)) <= most,
+    )
+
+
+def size_between(attribute: str, field: str, smallest: str, largest: str) -> Rule:
+    """Return the rule that a size lies within bounds, both included."""
+    least, most = to_number(smallest), to_number(largest)
+    return Rule(
+        cel=(
+            f"quantity(self.{field}).compareTo(quantity('{smallest}')) >= 0"
+            f" && quantity(self.{field}).compareTo(quantity('{largest}')) <= 0"
+        ),
+        message=f"{field} must be between {smallest} and {largest}",
+        field=field,
+        holds=lambda model: least <= to_number(getattr(model, attribute)) <= most,
     )

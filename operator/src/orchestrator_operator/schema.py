@@ -29,6 +29,7 @@ KEPT_KEYWORDS = (
     "maximum",
     "minLength",
     "maxLength",
+    "maxItems",
     "required",
     "x-kubernetes-int-or-string",
 )
@@ -68,11 +69,12 @@ def _translated(source: Schema, definitions: Schema, rules: dict[str, tuple[Rule
         }
     if "items" in node:
         result["items"] = _translated(node["items"], definitions, rules)
-        result |= _list_semantics(result["items"])
+        result |= _list_semantics(result["items"], result.get("maxItems", LONGEST_LIST))
     own_rules = rules.get(node.get("title", ""), ())
     if own_rules and "properties" in node:
         result["x-kubernetes-validations"] = [rule.to_schema() for rule in own_rules]
-    if result.get("default", ...) is None:
+    # Neither says anything, and a default that is stored could stand in the way of a rule later.
+    if result.get("default", ...) in (None, []):
         del result["default"]
     return result
 
@@ -119,13 +121,13 @@ def _filled(value: Schema, schema: Schema) -> Schema:
 LONGEST_LIST = 64
 
 
-def _list_semantics(items: Schema) -> Schema:
+def _list_semantics(items: Schema, longest: int) -> Schema:
     """Lists of named things merge by that name under server-side apply."""
-    for key in ("type", "name"):
+    for key in ("type", "name", "username"):
         if key in items.get("required", ()):
             return {
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": [key],
-                "maxItems": LONGEST_LIST,
+                "maxItems": longest,
             }
-    return {"maxItems": LONGEST_LIST}
+    return {"maxItems": longest}

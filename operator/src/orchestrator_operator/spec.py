@@ -10,52 +10,19 @@ After: builders get a frozen ``OrchestratorSpec``.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any
 
-from pydantic import (
-    Field,
-    StringConstraints,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, StringConstraints
 
-from orchestrator_operator.quantities import (
-    DURATION_PATTERN,
-    QUANTITY_PATTERN,
-    to_number,
-    to_seconds,
-)
-from orchestrator_operator.resource_part import ResourcePart
-from orchestrator_operator.rules import Rule, duration_between
+from orchestrator_operator.allowances import FilesSpec, RateLimitSpec
+from orchestrator_operator.quantities import Duration, Quantity, Size, to_number, to_seconds
+from orchestrator_operator.rules import Part, Rule, duration_between
 
 CURRENT_VERSION = "0.1.0"
 
-Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, min_length=2, max_length=32)]
-StorageSize = Annotated[
-    str, StringConstraints(pattern=QUANTITY_PATTERN, min_length=1, max_length=32)
-]
-Quantity = Annotated[
-    int | str,
-    WithJsonSchema(
-        {"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN, "maxLength": 32}
-    ),
-]
 ImageReference = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][^\s]*$", min_length=1, max_length=512)
 ]
-
-
-class Part(ResourcePart):
-    """Base of every part of the spec: its rules are checked."""
-
-    rules: ClassVar[tuple[Rule, ...]] = ()
-
-    @model_validator(mode="after")
-    def _keep_the_rules(self) -> Self:
-        for rule in self.rules:
-            if rule.holds is not None and not rule.holds(self):
-                raise ValueError(rule.message)
-        return self
 
 
 class ScalingMode(StrEnum):
@@ -188,6 +155,10 @@ class ApiSpec(Part):
     """How long an access token is good."""
     refresh_token_ttl: Duration = Field(default="168h", alias="refreshTokenTTL")
     """How long a refresh token is good."""
+    rate_limit: RateLimitSpec = Field(default_factory=RateLimitSpec)
+    """How many requests the API takes, counted for each user and, on /auth, for each address."""
+    files: FilesSpec = Field(default_factory=FilesSpec)
+    """What users may upload."""
     service: ServiceSpec = Field(default_factory=ServiceSpec)
     """The Service in front of the API itself, past the edge."""
 
@@ -285,7 +256,7 @@ class StorageSpec(Part):
         ),
     )
 
-    size: StorageSize
+    size: Size
     """Size of the volume. It can grow, if the storage class allows expansion."""
     class_: str | None = Field(default=None, alias="class", min_length=1, max_length=253)
     """Storage class; left out, the cluster's default. It can't be changed."""

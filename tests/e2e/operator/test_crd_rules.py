@@ -50,6 +50,50 @@ CREATED: dict[str, tuple[Spec, str]] = {
         },
         "requests.memory must not be above limits.memory",
     ),
+    "two ways to limit": (
+        {"api": {"rateLimit": {"preset": "Strict", "capacity": 5, "refillPerMinute": 60}}},
+        "preset can't stand beside capacity and refillPerMinute",
+    ),
+    "a limit's half": (
+        {"api": {"rateLimit": {"auth": {"refillPerMinute": 60}}}},
+        "capacity and refillPerMinute must be given together",
+    ),
+    "a user without a limit": (
+        {"api": {"rateLimit": {"users": [{"username": "etl"}]}}},
+        "a user's own limit needs preset, or capacity and refillPerMinute",
+    ),
+    "a user twice": (
+        {
+            "api": {
+                "rateLimit": {
+                    "users": [
+                        {"username": "etl", "preset": "Strict"},
+                        {"username": "etl", "preset": "Generous"},
+                    ]
+                }
+            }
+        },
+        "Duplicate value",
+    ),
+    "a user in capitals": (
+        {"api": {"rateLimit": {"users": [{"username": "ETL", "preset": "Strict"}]}}},
+        "spec.api.rateLimit.users[0].username",
+    ),
+    "unknown preset": ({"api": {"rateLimit": {"preset": "Lax"}}}, 'supported values: "Strict"'),
+    "no request at all": (
+        {"api": {"rateLimit": {"capacity": 0, "refillPerMinute": 1}}},
+        "spec.api.rateLimit.capacity",
+    ),
+    "a huge file": (
+        {"api": {"files": {"maxSize": "2Gi", "quota": "4Gi"}}},
+        "maxSize must be between 1Mi and 1Gi",
+    ),
+    "a huge quota": ({"api": {"files": {"quota": "2Ti"}}}, "quota must be between 1Mi and 1Ti"),
+    "a quota for no file": (
+        {"api": {"files": {"quota": "10Mi"}}},
+        "quota must not be below maxSize",
+    ),
+    "a file for a moment": ({"api": {"files": {"ttl": "10m"}}}, "ttl must be between 1h and 8760h"),
     "tiny volume": (
         {"postgres": {"managed": {"storage": {"size": "1Mi"}}}},
         "size must be at least 256Mi",
@@ -113,10 +157,28 @@ TAKEN: dict[str, Spec] = {
         "worker": {"taskTimeout": "1h30m15s"},
         "postgres": {"managed": {"storage": {"size": "0.5Ti", "class": "fast"}}},
     },
+    "own limits": {
+        "api": {
+            "rateLimit": {
+                "capacity": 1000000,
+                "refillPerMinute": 60000000,
+                "auth": {"preset": "Strict"},
+                "users": [
+                    {"username": f"user-{number}", "capacity": 1, "refillPerMinute": 1}
+                    for number in range(100)
+                ],
+            },
+            "files": {"maxSize": "1Gi", "quota": "1Gi", "ttl": "8760h"},
+        }
+    },
     "fixed workers": {"worker": {"replicas": 0, "scaling": {"mode": "Fixed"}}},
     "everything open": {"networkPolicy": "Disabled", "deletionPolicy": "Delete"},
 }
 CHANGES_TAKEN: dict[str, tuple[Spec, Spec]] = {
+    "numbers instead of a preset": (
+        {"api": {"rateLimit": {"preset": "Generous"}}},
+        {"api": {"rateLimit": {"capacity": 5, "refillPerMinute": 60}}},
+    ),
     "a grown volume": (
         {"postgres": {"managed": {"storage": {"size": "2Gi"}}}},
         {"postgres": {"managed": {"storage": {"size": "3Gi"}}}},
@@ -234,6 +296,7 @@ def test_no_rule_is_without_a_case() -> None:
         yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
         for child in schema.get("properties", {}).values():
             yield from messages(child)
+        yield from messages(schema.get("items", {}))
 
     [version] = build_crd()["spec"]["versions"]
     untested = {

@@ -10,6 +10,7 @@ from platform_under_test import Platform, kubectl, wait_until
 
 READY_SECONDS = 90.0
 GONE_SECONDS = 60.0
+GENERATED = ("postgres", "redis", "rabbitmq", "jwt", "edge")
 SEEN_SECONDS = 30.0
 KINDS = (
     *("deployment", "statefulset", "service", "configmap", "secret", "job", "pod"),
@@ -33,7 +34,7 @@ def delete(platform: Platform) -> None:
 
 def kept(name: str) -> set[str]:
     claims = {f"persistentvolumeclaim/data-{name}-{store}-0" for store in ("postgres", "rabbitmq")}
-    return claims | {f"secret/{name}-{part}" for part in ("postgres", "redis", "rabbitmq", "jwt")}
+    return claims | {f"secret/{name}-{part}" for part in GENERATED}
 
 
 @pytest.fixture(scope="module")

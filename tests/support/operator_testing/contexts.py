@@ -17,6 +17,7 @@ CREDENTIALS = Credentials(
     redis_password="secret-of-redis",
     rabbitmq_password="secret-of-rabbitmq",
     jwt_secret="secret-of-jwt",
+    edge_key="key-of-the-edge",
 )
 ALL_OPEN = Gates(
     is_postgres_ready=True, has_migration_job=True, is_migrated=True, is_api_address_known=True

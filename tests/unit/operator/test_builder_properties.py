@@ -18,6 +18,7 @@ SECRETS = (
     CREDENTIALS.redis_password,
     CREDENTIALS.rabbitmq_password,
     CREDENTIALS.jwt_secret,
+    CREDENTIALS.edge_key,
 )
 
 
@@ -34,6 +35,12 @@ RESOURCES = st.fixed_dictionaries(
         ),
     },
 )
+OWN_NUMBERS = st.fixed_dictionaries(
+    {"capacity": st.integers(1, 10**6), "refillPerMinute": st.integers(1, 6 * 10**7)}
+)
+RATE_LIMITS = st.sampled_from(["Strict", "Generous"]).map(lambda name: {"preset": name}) | (
+    OWN_NUMBERS
+)
 SPECS = st.builds(
     OrchestratorSpec.model_validate,
     st.fixed_dictionaries(
@@ -46,6 +53,7 @@ SPECS = st.builds(
                 optional={
                     "replicas": st.integers(1, 50),
                     "resources": RESOURCES,
+                    "rateLimit": RATE_LIMITS,
                     "service": st.fixed_dictionaries(
                         {"type": st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"])}
                     ),

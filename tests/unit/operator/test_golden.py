@@ -26,6 +26,13 @@ SPECS: dict[str, dict[str, Any]] = {
             "refreshTokenTTL": "24h",
             "resources": {"requests": {"cpu": 1}, "limits": {"memory": "1Gi"}},
             "service": {"type": "NodePort"},
+            "rateLimit": {
+                "capacity": 50,
+                "refillPerMinute": 600,
+                "auth": {"preset": "Strict"},
+                "users": [{"username": "etl", "preset": "Generous"}],
+            },
+            "files": {"maxSize": "20Mi", "quota": "200Mi", "ttl": "24h"},
         },
         "edge": {"replicas": 3, "service": {"type": "LoadBalancer"}},
         "worker": {

@@ -34,6 +34,22 @@ def test_an_empty_spec_is_valid() -> None:
             {"api": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "500m"}}}},
             "requests.cpu must not be above limits.cpu",
         ),
+        (
+            {"api": {"rateLimit": {"preset": "Strict", "capacity": 5, "refillPerMinute": 60}}},
+            "preset can't stand beside capacity and refillPerMinute",
+        ),
+        (
+            {"api": {"rateLimit": {"auth": {"capacity": 5}}}},
+            "capacity and refillPerMinute must be given together",
+        ),
+        (
+            {"api": {"rateLimit": {"users": [{"username": "etl"}]}}},
+            "a user's own limit needs preset, or capacity and refillPerMinute",
+        ),
+        ({"api": {"rateLimit": {"preset": "Lenient"}}}, "rateLimit.preset"),
+        ({"api": {"files": {"maxSize": "2Gi"}}}, "maxSize must be between 1Mi and 1Gi"),
+        ({"api": {"files": {"quota": "10Mi"}}}, "quota must not be below maxSize"),
+        ({"api": {"files": {"ttl": "9000h"}}}, "ttl must be between 1h and 8760h"),
         ({"deletionPolicy": "Keep"}, "deletionPolicy"),
         ({"postgres": {}}, "postgres.managed"),
     ],

@@ -4,11 +4,14 @@ Before: the migration Job is through.
 After: ``edge`` forwards to this Service.
 """
 
+import json
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.allowances import RateLimit, RateLimitPreset
 from orchestrator_operator.kinds import DEPLOYMENT, SERVICE, Manifest
 from orchestrator_operator.manifests.application import (
+    EDGE_KEY,
     JWT_KEY,
     POSTGRES_KEY,
     RABBITMQ_KEY,
@@ -16,7 +19,7 @@ from orchestrator_operator.manifests.application import (
     application_mounts,
     application_volumes,
     credentials_hash,
-    jwt_environment,
+    keys_environment,
     stores_environment,
 )
 from orchestrator_operator.manifests.context import Context, build_object
@@ -29,11 +32,15 @@ from orchestrator_operator.manifests.pods import (
     spread_over_nodes,
     to_environment,
 )
-from orchestrator_operator.quantities import to_seconds
+from orchestrator_operator.quantities import to_number, to_seconds
 
 API_PORT = 8080
 HTTP = "http"
 SERVICE_PORT = 80
+METRICS_PORT = 9090
+METRICS = "metrics"
+BODY_LIMIT_BYTES = 10 << 20
+"""Stated, because the edge refuses longer bodies before the API sees them."""
 DATABASE_CONNECTIONS = 8
 """Stated, because the autoscaler counts with it."""
 SECONDS_TO_LEAVE_THE_SERVICE = 5
@@ -87,12 +94,16 @@ def build_api(context: Context) -> Manifest:
 
 
 def _build_pod(context: Context) -> dict[str, Any]:
-    keys = (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY, JWT_KEY)
+    keys = (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY, JWT_KEY, EDGE_KEY)
+    given = context.credentials
     server = build_container(
         names.API,
         context.images.api,
         env=to_environment(_environment(context)),
-        ports=[{"name": HTTP, "containerPort": API_PORT, "protocol": "TCP"}],
+        ports=[
+            {"name": HTTP, "containerPort": API_PORT, "protocol": "TCP"},
+            {"name": METRICS, "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
         resources=context.spec.api.resources.to_manifest(),
         volumeMounts=application_mounts(),
         lifecycle={"preStop": {"sleep": {"seconds": SECONDS_TO_LEAVE_THE_SERVICE}}},
@@ -104,7 +115,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
         uid=OWN_IMAGES_UID,
         containers=[server],
         volumes=application_volumes(context, keys, tmp_size_limit="256Mi"),
-        config_hash=credentials_hash(context, with_jwt=True),
+        config_hash=credentials_hash(context, given.jwt_secret, given.edge_key),
         shareProcessNamespace=True,  # as in ``worker``: SIGTERM counts from the first moment
         topologySpreadConstraints=spread_over_nodes(context, names.API),
         terminationGracePeriodSeconds=30,
@@ -115,9 +126,36 @@ def _environment(context: Context) -> dict[str, str | int]:
     api = context.spec.api
     return {
         **stores_environment(context),
-        **jwt_environment(),
+        **keys_environment(),
         "APP_PORT": API_PORT,
         "ORCHESTRATOR_API_DB_CONNECTIONS": DATABASE_CONNECTIONS,
         "ORCHESTRATOR_API_ACCESS_TOKEN_TTL_SECONDS": to_seconds(api.access_token_ttl),
         "ORCHESTRATOR_API_REFRESH_TOKEN_TTL_SECONDS": to_seconds(api.refresh_token_ttl),
+        "ORCHESTRATOR_API_RATE_LIMITS": _rate_limits(context),
+        # While Redis is away, each replica counts alone and lets its share through.
+        "ORCHESTRATOR_API_REPLICAS": api.replicas,
+        "ORCHESTRATOR_API_BODY_LIMIT_BYTES": BODY_LIMIT_BYTES,
+        "ORCHESTRATOR_API_FILE_LIMIT_BYTES": file_limit_bytes(context),
+        "ORCHESTRATOR_API_FILE_QUOTA_BYTES": int(to_number(api.files.quota)),
+        "ORCHESTRATOR_API_FILE_TTL_SECONDS": to_seconds(api.files.ttl),
+        "ORCHESTRATOR_API_METRICS_PORT": METRICS_PORT,
     }
+
+
+def file_limit_bytes(context: Context) -> int:
+    """Return how large one uploaded file may be."""
+    return int(to_number(context.spec.api.files.max_size))
+
+
+def _rate_limits(context: Context) -> str:
+    """Return the limits as the API reads them: one JSON object."""
+    limits = context.spec.api.rate_limit
+    own = {limit.username: _rate_limit(limit) for limit in limits.users}
+    value = {"users": _rate_limit(limits), "auth": _rate_limit(limits.auth), "by_username": own}
+    return json.dumps(value, sort_keys=True)
+
+
+def _rate_limit(limit: RateLimit) -> dict[str, str | int]:
+    if limit.capacity is not None and limit.refill_per_minute is not None:
+        return {"capacity": limit.capacity, "refill_per_minute": limit.refill_per_minute}
+    return {"preset": (limit.preset or RateLimitPreset.MODERATE).value}

@@ -9,7 +9,13 @@ from typing import Any
 
 from orchestrator_operator import names
 from orchestrator_operator.manifests.context import Context, hash_of
-from orchestrator_operator.manifests.credentials import DATABASE, POSTGRES_PORT, REDIS_PORT, USER
+from orchestrator_operator.manifests.credentials import (
+    DATABASE,
+    EDGE_TOKEN,
+    POSTGRES_PORT,
+    REDIS_PORT,
+    USER,
+)
 from orchestrator_operator.manifests.pods import empty_volume, mount
 from orchestrator_operator.manifests.stores import (
     CREDENTIALS_ROOT,
@@ -21,6 +27,7 @@ POSTGRES_KEY = (names.POSTGRES, "password")
 REDIS_KEY = (names.REDIS, "password")
 RABBITMQ_KEY = (names.RABBITMQ, "uri")
 JWT_KEY = (names.JWT, "secret")
+EDGE_KEY = (names.EDGE, EDGE_TOKEN)
 
 
 def postgres_environment(context: Context) -> dict[str, str | int]:
@@ -47,9 +54,12 @@ def stores_environment(context: Context) -> dict[str, str | int]:
     }
 
 
-def jwt_environment() -> dict[str, str | int]:
-    """Return the variable that names the file with the key that tokens are signed with."""
-    return {"JWT_SECRET_FILE": _path(JWT_KEY)}
+def keys_environment() -> dict[str, str | int]:
+    """Return the variables that name the files with the API's own keys."""
+    return {
+        "JWT_SECRET_FILE": _path(JWT_KEY),
+        "ORCHESTRATOR_API_EDGE_KEY_FILE": _path(EDGE_KEY),
+    }
 
 
 def application_volumes(
@@ -67,11 +77,11 @@ def application_mounts() -> list[dict[str, Any]]:
     ]
 
 
-def credentials_hash(context: Context, *, with_jwt: bool = False) -> str:
-    """Return a digest of every secret that a pod of ours mounts."""
+def credentials_hash(context: Context, *more: str) -> str:
+    """Return a digest of every secret that a pod of ours mounts: the stores', and ``more``."""
     given = context.credentials
     mounted = [given.postgres_password, given.redis_password, given.rabbitmq_password]
-    return hash_of(mounted, given.jwt_secret if with_jwt else None)
+    return hash_of(*mounted, *more)
 
 
 def _path(key: tuple[str, str]) -> str:

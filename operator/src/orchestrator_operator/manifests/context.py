@@ -27,6 +27,7 @@ class Credentials:
     redis_password: str = field(repr=False)
     rabbitmq_password: str = field(repr=False)
     jwt_secret: str = field(repr=False)
+    edge_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ takes effect, and a Secret that was lost comes back complete. The stores read
 their password at every start (see ``postgres``, ``redis``, ``rabbitmq``).
 
 The keys follow the Service Binding specification: type, host, port, username,
-password, database, uri.
+password, database, uri. The edge's key is how the API knows nginx: whoever sends it
+may say which client it speaks for.
 
 Before: ``ensuring_secrets`` makes sure the random values exist.
 After: pods mount single keys; hashes of them roll the pods.
@@ -29,12 +30,16 @@ DATABASE = "orchestrator"
 POSTGRES_PORT = 5432
 REDIS_PORT = 6379
 RABBITMQ_PORT = 5672
+EDGE_HEADER = "X-Edge-Key"
+EDGE_TOKEN = "token"  # noqa: S105 - the name of a key
+EDGE_TOKEN_LINE = "token.conf"  # noqa: S105 - the name of a file
 
 SOURCE_KEYS: Mapping[str, str] = {
     names.POSTGRES: "password",
     names.REDIS: "password",
     names.RABBITMQ: "password",
     names.JWT: "secret",
+    names.EDGE: "key",
 }
 """Component → the key of its Secret that is random; the rest of the Secret is derived."""
 
@@ -65,6 +70,7 @@ def build_secrets(context: Context) -> list[Manifest]:
         _build(context, names.REDIS, _redis(context, given.redis_password)),
         _build(context, names.RABBITMQ, _rabbitmq(context, given.rabbitmq_password)),
         _build(context, names.JWT, {}),
+        _build(context, names.EDGE, _edge(given.edge_key)),
     ]
 
 
@@ -127,6 +133,16 @@ def _rabbitmq_definitions(password: str) -> str:
     }
     rights = {"user": USER, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
     return json.dumps({"vhosts": [{"name": "/"}], "users": [user], "permissions": [rights]})
+
+
+def _edge(key: str) -> dict[str, str]:
+    """Return what nginx sends and the API expects.
+
+    A digest, because a key that somebody sets by hand may hold what neither a header nor nginx's
+    configuration can: a line's end, or a dollar sign.
+    """
+    token = hashlib.sha256(key.encode()).hexdigest()
+    return {EDGE_TOKEN: token, EDGE_TOKEN_LINE: f"proxy_set_header {EDGE_HEADER} {token};\n"}
 
 
 def rabbitmq_password_hash(password: str) -> str:

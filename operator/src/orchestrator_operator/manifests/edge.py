@@ -8,18 +8,22 @@ Before: the API's Service has an address.
 After: clients.
 """
 
+import re
 from importlib.resources import files
 from typing import Any
 
 from orchestrator_operator import names
 from orchestrator_operator.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, Manifest
 from orchestrator_operator.manifests.api import (
+    BODY_LIMIT_BYTES,
     HTTP,
     SECONDS_TO_LEAVE_THE_SERVICE,
     SERVICE_PORT,
     build_front_service,
+    file_limit_bytes,
 )
 from orchestrator_operator.manifests.context import Context, build_object, hash_of
+from orchestrator_operator.manifests.credentials import EDGE_TOKEN_LINE
 from orchestrator_operator.manifests.pods import (
     NGINX_UID,
     build_container,
@@ -30,9 +34,14 @@ from orchestrator_operator.manifests.pods import (
     mount,
     spread_over_nodes,
 )
+from orchestrator_operator.manifests.stores import (
+    CREDENTIALS_ROOT,
+    CREDENTIALS_VOLUME,
+    credentials_volume,
+)
 
 EDGE_PORT = 8080
-CONFIG_FOLDER = "/etc/orchestrator/nginx"
+CONFIG_FOLDER = "/etc/nginx/orchestrator"
 CONFIG_FILE = "nginx.conf"
 
 NGINX_CONFIG = files("orchestrator_operator.manifests").joinpath("nginx.conf").read_text("utf-8")
@@ -58,7 +67,14 @@ def render_config(context: Context) -> str:
     """Return nginx.conf with the API's address; without one there is nothing to forward to."""
     address = context.api_cluster_ip or "127.0.0.1"
     host = f"[{address}]" if ":" in address else address
-    return NGINX_CONFIG.replace("UPSTREAM", f"{host}:{SERVICE_PORT}")
+    values = {
+        "UPSTREAM": f"{host}:{SERVICE_PORT}",
+        "BODY_LIMIT_BYTES": str(BODY_LIMIT_BYTES),
+        "FILE_LIMIT_BYTES": str(file_limit_bytes(context)),
+        "TOKEN_FILE": f"{CREDENTIALS_ROOT}/{names.EDGE}/{EDGE_TOKEN_LINE}",
+    }
+    # An unknown name is an error here, not a word that nginx would stumble over.
+    return re.sub(r"%(\w+)%", lambda found: values[found[1]], NGINX_CONFIG)
 
 
 def _build_deployment(context: Context, config: dict[str, str]) -> Manifest:
@@ -90,6 +106,7 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
         resources=context.spec.edge.resources.to_manifest(),
         volumeMounts=[
             mount("config", CONFIG_FOLDER, is_read_only=True),
+            mount(CREDENTIALS_VOLUME, CREDENTIALS_ROOT, is_read_only=True),
             mount("tmp", "/tmp"),  # noqa: S108 - a path in the pod
         ],
         lifecycle={"preStop": {"sleep": {"seconds": SECONDS_TO_LEAVE_THE_SERVICE}}},
@@ -102,9 +119,10 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
         containers=[nginx],
         volumes=[
             {"name": "config", "configMap": {"name": context.child(names.EDGE)}},
+            credentials_volume(context, (names.EDGE, EDGE_TOKEN_LINE)),
             empty_volume("tmp", size_limit="512Mi"),
         ],
-        config_hash=hash_of(config),
+        config_hash=hash_of(config, context.credentials.edge_key),
         topologySpreadConstraints=spread_over_nodes(context, names.EDGE),
         terminationGracePeriodSeconds=90,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator_operator import names
 from orchestrator_operator.kinds import NETWORK_POLICY, Manifest
-from orchestrator_operator.manifests.api import API_PORT
+from orchestrator_operator.manifests.api import API_PORT, METRICS_PORT
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.credentials import POSTGRES_PORT, RABBITMQ_PORT, REDIS_PORT
 from orchestrator_operator.manifests.edge import EDGE_PORT
@@ -36,6 +36,8 @@ FLOWS = (
     (names.MIGRATION, names.POSTGRES),
 )
 """Who connects to whom."""
+MEASURED = frozenset({names.API})
+"""Who serves metrics, on a port of its own that no Service has."""
 READ_BY_THE_AUTOSCALER = frozenset({names.POSTGRES, names.RABBITMQ})
 COMPONENTS = (
     names.POSTGRES,
@@ -92,13 +94,15 @@ def _build_policy(context: Context, component: str) -> Manifest:
 def _ingress(context: Context, component: str) -> list[dict[str, Any]]:
     if component not in PORTS:
         return []
-    ports = _tcp(PORTS[component])
-    if component in _open_to_all(context):
-        return [{"ports": ports}]
-    peers = [_pods(context, source) for source, target in FLOWS if target == component]
-    if component in READ_BY_THE_AUTOSCALER:
-        peers.append(_operator(context))
-    return [{"from": peers, "ports": ports}]
+    rules: list[dict[str, Any]] = [{"ports": _tcp(PORTS[component])}]
+    if component not in _open_to_all(context):
+        peers = [_pods(context, source) for source, target in FLOWS if target == component]
+        if component in READ_BY_THE_AUTOSCALER:
+            peers.append(_operator(context))
+        rules[0] = {"from": peers, **rules[0]}
+    if component in MEASURED:
+        rules.append({"from": [_monitoring()], "ports": _tcp(METRICS_PORT)})
+    return rules
 
 
 def _open_to_all(context: Context) -> set[str]:
@@ -128,6 +132,11 @@ def _tcp(port: int) -> list[dict[str, Any]]:
 
 def _pods(context: Context, component: str) -> dict[str, Any]:
     return {"podSelector": {"matchLabels": context.selector(component)}}
+
+
+def _monitoring() -> dict[str, Any]:
+    """Return the namespaces whose owner says that they may read metrics; by default none."""
+    return {"namespaceSelector": {"matchLabels": {names.MONITORING_LABEL: names.MONITORING_VALUE}}}
 
 
 def _operator(context: Context) -> dict[str, Any]:
