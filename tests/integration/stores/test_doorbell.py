@@ -71,9 +71,10 @@ async def test_a_ring_that_no_queue_takes_is_an_error_and_the_next_makes_the_que
 
 
 async def test_a_message_that_a_full_queue_refuses_is_an_error(amqp_settings: AmqpSettings) -> None:
-    full: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
     async with opened_channel(amqp_settings, client="test", publisher_confirms=True) as channel:
-        await channel.declare_queue("full", durable=True, arguments=full)
+        await channel.declare_queue(
+            "full", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
+        )
 
         with pytest.raises(DeliveryError):
             await publish_all(channel, [b"1", b"2", b"3"], routing_key="full")
