@@ -23,6 +23,7 @@ from hack.stack.cluster import (
     stop_cluster,
 )
 from hack.stack.images import provide_images
+from hack.stack.patience import Patient
 from hack.tooling.errors import ToolError, explain
 
 _KEPT = (
@@ -50,9 +51,13 @@ def up() -> None:
     print(f"ready after {installing.await_ready(cluster):.0f} s", flush=True)
     api_url = exposing.service_url(cluster, "api")
     exposing.await_answer(api_url)
-    with httpx.Client(base_url=api_url, timeout=10.0) as api:
+    # The demonstration's user has the limit that every user has.
+    patient = Patient(httpx.HTTPTransport())
+    with httpx.Client(transport=patient, base_url=api_url, timeout=10.0) as api:
         login = demonstrating.sign_up(api)
         demonstrating.show(api, cluster)
+    if patient.waited_seconds:
+        print(f"the API's limit for a user made it wait {patient.waited_seconds:.0f} s", flush=True)
     print(_what_next(cluster, api_url, exposing.service_url(cluster, "edge"), login))
 
 

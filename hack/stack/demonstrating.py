@@ -86,7 +86,8 @@ def _watch(api: httpx.Client, task_id: int) -> Iterator[tuple[str, float]]:
             yield shown, time.monotonic() - start
         if time.monotonic() - start > TASK_SECONDS:
             raise ToolError(f"task {task_id} is still {shown} after {TASK_SECONDS:.0f} s")
-        time.sleep(0.02)
+        # Below the ten a second that a user may ask for in the long run.
+        time.sleep(0.15)
     if shown != "COMPLETED":
         raise ToolError(f"task {task_id} ended as {shown}: {task['error_message']}")
 
