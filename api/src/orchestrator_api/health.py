@@ -55,7 +55,7 @@ class HealthView(BaseModel):
     dependencies: dict[str, State]
 
 
-def _health(request: Request) -> Health:
+async def _health(request: Request) -> Health:
     health: Health = request.state.health
     return health
 

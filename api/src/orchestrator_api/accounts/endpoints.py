@@ -22,7 +22,7 @@ from orchestrator_api.openapi import describe_problems
 router = APIRouter(prefix="/auth", tags=["accounts"])
 
 
-def _service(request: Request) -> AccountService:
+async def _service(request: Request) -> AccountService:
     service: AccountService = request.state.accounts
     return service
 

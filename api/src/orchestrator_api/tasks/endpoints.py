@@ -32,12 +32,12 @@ PAGE_LIMIT = 1_000
 router = APIRouter(prefix="/api/v1", tags=["tasks"])
 
 
-def _service(request: Request) -> TaskService:
+async def _service(request: Request) -> TaskService:
     service: TaskService = request.state.tasks
     return service
 
 
-def _catalogue(request: Request) -> Catalogue:
+async def _catalogue(request: Request) -> Catalogue:
     catalogue: Catalogue = request.state.catalogue
     return catalogue
 
