@@ -16,6 +16,9 @@ from orchestrator_api.errors import BodyTooLargeError, DeadlineExceededError
 from orchestrator_api.problems import respond, to_problem
 from orchestrator_core.errors import OverloadedError
 
+ANSWER_HEADERS = "answer_headers"
+"""Key in a request's state: raw headers that its answer gets, whoever makes the answer."""
+
 
 class BodyBudget:
     """How many bytes of bodies all requests under way may hold together."""
@@ -110,6 +113,10 @@ class RequestBounds:
         async def send_in_time(message: Message) -> None:
             # An answer that has begun may take as long as its reader does.
             deadline.reschedule(None)
+            if message["type"] == "http.response.start":
+                added = scope["state"].get(ANSWER_HEADERS, ())
+                # A new list: the answer's own may be shared with others like it.
+                message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
         try:

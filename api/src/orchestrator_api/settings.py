@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, Json, SecretStr
 
+from orchestrator_api.limits.policies import LimitRules
 from orchestrator_core.errors import SettingsError
 from orchestrator_core.settings import (
     DEFAULT_SECRETS,
@@ -67,6 +68,19 @@ class ApiSettings(Settings):
     waiting_tasks: int = Field(default=2_000, gt=0, alias="ORCHESTRATOR_API_WAITING_TASKS")
     """Requests that wait for the next commit; at 3,000 inserts a second, less than a second."""
     db_connections: int = Field(default=8, ge=2, le=100, alias="ORCHESTRATOR_API_DB_CONNECTIONS")
+
+    rate_limits: Json[LimitRules] = Field(
+        default=LimitRules(), alias="ORCHESTRATOR_API_RATE_LIMITS"
+    )
+    """One JSON object: ``users``, ``auth`` and ``by_username``; see ``limits.policies``."""
+    replicas: int = Field(default=1, ge=1, alias="ORCHESTRATOR_API_REPLICAS")
+    """How many processes share the limits; while Redis is away each refills its share."""
+    edge_key: SecretStr | None = Field(
+        default=None, min_length=16, alias="ORCHESTRATOR_API_EDGE_KEY"
+    )
+    """What the edge sends as ``X-Edge-Key``; without it nobody's ``X-Forwarded-For`` counts."""
+    metrics_port: int = Field(default=9090, ge=0, le=65_535, alias="ORCHESTRATOR_API_METRICS_PORT")
+    """Where Prometheus reads; 0 is nowhere."""
 
     deadline_seconds: float = Field(
         default=4.5, gt=0, le=60, alias="ORCHESTRATOR_API_DEADLINE_SECONDS"

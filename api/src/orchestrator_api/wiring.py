@@ -13,9 +13,15 @@ from orchestrator_api.accounts.passwords import PasswordHasher
 from orchestrator_api.accounts.service import AccountService
 from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
 from orchestrator_api.dispatching import FirstRings, Sweep
+from orchestrator_api.limits.client_addresses import ClientAddresses
+from orchestrator_api.limits.limiter import Limiter
+from orchestrator_api.limits.local_buckets import LocalBuckets
+from orchestrator_api.limits.policies import Policies
+from orchestrator_api.limits.requests import RequestLimits
+from orchestrator_api.metrics import Metrics, serving_metrics
 from orchestrator_api.pruning import Pruning
 from orchestrator_api.running import Service, running
-from orchestrator_api.settings import ProcessSettings
+from orchestrator_api.settings import ApiSettings, ProcessSettings
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.keeping import build_keeper
 from orchestrator_api.tasks.service import TaskService
@@ -27,6 +33,7 @@ from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.redis.connections import RedisConnection
+from orchestrator_core.redis.token_buckets import TokenBuckets
 
 
 class Services(TypedDict):
@@ -35,6 +42,7 @@ class Services(TypedDict):
     access_tokens: AccessTokens
     accounts: AccountService
     catalogue: Catalogue
+    limits: RequestLimits
     tasks: TaskService
     health: health.Health
 
@@ -42,6 +50,8 @@ class Services(TypedDict):
 async def open_services(settings: ProcessSettings, resources: AsyncExitStack) -> Services:
     """Open everything on ``resources`` and start the background services."""
     enter = resources.enter_async_context
+    metrics = Metrics()
+    await enter(serving_metrics(metrics, port=settings.api.metrics_port))
     database = await enter(
         Database.open(
             settings.postgres,
@@ -58,7 +68,11 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     worker_store, chance = WorkerStore(database), SystemRandom()
     rings = FirstRings(doorbell)
     keeper = build_keeper(task_store, rings, max_waiting=settings.api.waiting_tasks)
+    limiter = Limiter(
+        TokenBuckets(redis), LocalBuckets(replicas=settings.api.replicas), metrics.limits
+    )
     background: list[Service] = [
+        limiter,
         rings,
         keeper,
         Sweep(task_store, LoadStore(database), doorbell, chance=chance),
@@ -88,6 +102,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             password_min_length=settings.api.password_min_length,
         ),
         catalogue=catalogue,
+        limits=_build_limits(limiter, settings.api),
         tasks=TaskService(task_store, catalogue, keeper),
         health=health.Health(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
@@ -95,3 +110,8 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             is_alive=started.is_alive,
         ),
     )
+
+
+def _build_limits(limiter: Limiter, settings: ApiSettings) -> RequestLimits:
+    edge_key = settings.edge_key.get_secret_value() if settings.edge_key else None
+    return RequestLimits(limiter, Policies(settings.rate_limits), ClientAddresses(edge_key))

@@ -87,7 +87,15 @@ def environment_with_files(environment: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
-FILE_CAPABLE_NAMES = frozenset({"DB_PASSWORD", "REDIS_PASSWORD", "RABBITMQ_URL", "JWT_SECRET"})
+FILE_CAPABLE_NAMES = frozenset(
+    {
+        "DB_PASSWORD",
+        "REDIS_PASSWORD",
+        "RABBITMQ_URL",
+        "JWT_SECRET",
+        "ORCHESTRATOR_API_EDGE_KEY",
+    }
+)
 """Only these: a stray ``SOMETHING_FILE`` of another program is none of our business."""
 
 

@@ -37,6 +37,7 @@ def environment_of(settings: ProcessSettings, port: int) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "APP_PORT": str(port),
+        "ORCHESTRATOR_API_METRICS_PORT": "0",
         "DB_HOST": settings.postgres.host,
         "DB_PORT": str(settings.postgres.port),
         "DB_USER": settings.postgres.user,

@@ -17,9 +17,10 @@ from orchestrator_api.accounts.schemas import (
 )
 from orchestrator_api.accounts.service import AccountService
 from orchestrator_api.bodies import describe_body, json_body
+from orchestrator_api.limits.dependencies import LIMITED_BY_ADDRESS
 from orchestrator_api.openapi import describe_problems
 
-router = APIRouter(prefix="/auth", tags=["accounts"])
+router = APIRouter(prefix="/auth", tags=["accounts"], dependencies=LIMITED_BY_ADDRESS)
 
 
 async def _service(request: Request) -> AccountService:
@@ -34,7 +35,7 @@ Service = Annotated[AccountService, Depends(_service)]
     "/register",
     status_code=status.HTTP_201_CREATED,
     openapi_extra=describe_body(Registration),
-    responses=describe_problems(409, 413, 415, 422, 503),
+    responses=describe_problems(409, 413, 415, 422, 429, 503),
 )
 async def register(
     wish: Annotated[Registration, Depends(json_body(Registration))], service: Service
@@ -46,7 +47,7 @@ async def register(
 @router.post(
     "/login",
     openapi_extra=describe_body(Credentials),
-    responses=describe_problems(401, 413, 415, 422, 503),
+    responses=describe_problems(401, 413, 415, 422, 429, 503),
 )
 async def log_in(
     credentials: Annotated[Credentials, Depends(json_body(Credentials))],
@@ -61,7 +62,7 @@ async def log_in(
 @router.post(
     "/refresh",
     openapi_extra=describe_body(RefreshRequest),
-    responses=describe_problems(401, 413, 415, 422, 503),
+    responses=describe_problems(401, 413, 415, 422, 429, 503),
 )
 async def refresh(
     request: Annotated[RefreshRequest, Depends(json_body(RefreshRequest))],

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from orchestrator_api.accounts.identity import Caller
 from orchestrator_api.bodies import describe_body, json_body
+from orchestrator_api.limits.dependencies import LIMITED_BY_USER
 from orchestrator_api.openapi import describe_problems
 from orchestrator_api.ownership import MAX_ID, OwnAccount, OwnTask
 from orchestrator_api.tasks.catalogue import Catalogue
@@ -29,7 +30,7 @@ from orchestrator_core.tasks import TaskId
 PAGE_LIMIT = 1_000
 """Also the default: clients of the original know no pages and expect all their tasks."""
 
-router = APIRouter(prefix="/api/v1", tags=["tasks"])
+router = APIRouter(prefix="/api/v1", tags=["tasks"], dependencies=LIMITED_BY_USER)
 
 
 async def _service(request: Request) -> TaskService:
@@ -49,7 +50,7 @@ Service = Annotated[TaskService, Depends(_service)]
     "/tasks",
     status_code=status.HTTP_201_CREATED,
     openapi_extra=describe_body(SubmitTask),
-    responses=describe_problems(401, 413, 415, 422, 503),
+    responses=describe_problems(401, 413, 415, 422, 429, 503),
 )
 async def submit_task(
     caller: Caller,
@@ -64,7 +65,7 @@ async def submit_task(
     return TaskAccepted(task_id=task_id)
 
 
-@router.get("/tasks/{task_id}", responses=describe_problems(401, 403, 404, 422, 503))
+@router.get("/tasks/{task_id}", responses=describe_problems(401, 403, 404, 422, 429, 503))
 async def read_task(task: OwnTask) -> TaskView:
     """Show a task of the caller."""
     return TaskView.from_task(task)
@@ -76,7 +77,7 @@ async def read_task(task: OwnTask) -> TaskView:
     responses={
         200: {"description": "The file", "content": {"application/octet-stream": {}}},
         304: {"description": "The caller has it already"},
-        **describe_problems(401, 403, 404, 422, 503),
+        **describe_problems(401, 403, 404, 422, 429, 503),
     },
 )
 async def download_result(task: OwnTask, service: Service, request: Request) -> Response:
@@ -85,7 +86,7 @@ async def download_result(task: OwnTask, service: Service, request: Request) -> 
     return build_download(result, if_none_match=request.headers.get("if-none-match"))
 
 
-@router.get("/users/{user_id}/tasks", responses=describe_problems(401, 403, 404, 422, 503))
+@router.get("/users/{user_id}/tasks", responses=describe_problems(401, 403, 404, 422, 429, 503))
 async def list_tasks(
     user_id: OwnAccount,
     service: Service,
@@ -102,7 +103,7 @@ async def list_tasks(
     )
 
 
-@router.get("/task-types", responses=describe_problems(401, 503))
+@router.get("/task-types", responses=describe_problems(401, 429, 503))
 async def list_task_types(
     _: Caller, catalogue: Annotated[Catalogue, Depends(_catalogue)]
 ) -> TaskTypes:

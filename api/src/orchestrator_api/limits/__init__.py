@@ -1,0 +1,1 @@
+"""How often somebody may ask: by user, and by address where nobody is known yet."""
