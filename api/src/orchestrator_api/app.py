@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from orchestrator_api import health
 from orchestrator_api.accounts import endpoints as account_endpoints
 from orchestrator_api.bounds import RequestBounds
+from orchestrator_api.direct import install_direct_routes
 from orchestrator_api.openapi import install_openapi
 from orchestrator_api.problems import install_problem_handlers
 from orchestrator_api.request_log import RequestLog
@@ -45,6 +46,7 @@ def create_app(settings: ProcessSettings) -> FastAPI:
     install_openapi(app)
     for router in ROUTERS:
         app.include_router(router)
+    install_direct_routes(app, task_endpoints.submit_task)
     return app
 
 

@@ -137,12 +137,13 @@ def to_faults(error: ValidationError | RequestValidationError) -> list[FieldFaul
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Make every error of ``app`` leave it as a problem."""
-    app.add_exception_handler(core.OrchestratorError, _handle_ours)
+    app.add_exception_handler(core.OrchestratorError, answer_error)
     app.add_exception_handler(RequestValidationError, _handle_validation)
     app.add_exception_handler(HTTPException, _handle_http)
 
 
-async def _handle_ours(request: Request, error: Exception) -> Response:
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer one of our own errors; what is no client's business is raised again."""
     assert isinstance(error, core.OrchestratorError)  # noqa: S101 - Starlette's signature is wider
     problem = to_problem(error)
     if problem is INTERNAL:

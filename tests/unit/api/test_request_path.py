@@ -1,7 +1,6 @@
 """What must not stand in the way of every request."""
 
 from collections.abc import Iterator
-from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 
 from orchestrator_api.app import ROUTERS
+from orchestrator_api.direct import is_awaited
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [
@@ -47,10 +47,6 @@ def test_no_dependency_of_a_route_goes_to_a_thread(route: object) -> None:
     dependant = getattr(route, "dependant", None)
     assert isinstance(dependant, Dependant)
 
-    in_threads = [
-        call
-        for call in list_calls(dependant)
-        if not iscoroutinefunction(call) and not iscoroutinefunction(getattr(call, "__call__", 0))  # noqa: B004 - whether it is awaited
-    ]
+    in_threads = [call for call in list_calls(dependant) if not is_awaited(call)]
 
     assert in_threads == []
