@@ -3,10 +3,7 @@
 import json
 from typing import Any
 
-import pytest
-
 from operator_testing.contexts import a_context
-from orchestrator_operator.crd import build_crd
 from orchestrator_operator.manifests.api import build_api
 
 
@@ -60,17 +57,3 @@ def test_the_limits_of_files_are_bytes_and_seconds() -> None:
 
 def test_the_api_knows_among_how_many_it_shares_a_limit() -> None:
     assert environment_of({"replicas": 3})["ORCHESTRATOR_API_REPLICAS"] == "3"
-
-
-@pytest.mark.parametrize("part", ["rateLimit", "files"])
-def test_every_field_is_explained(part: str) -> None:
-    def unexplained(schema: dict[str, Any], path: str) -> list[str]:
-        found = [] if schema.get("description") else [path]
-        for name, child in schema.get("properties", {}).items():
-            found += unexplained(child, f"{path}.{name}")
-        return found + (unexplained(schema["items"], f"{path}[]") if "items" in schema else [])
-
-    [version] = build_crd()["spec"]["versions"]
-    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
-
-    assert unexplained(spec["properties"]["api"]["properties"][part], part) == []
