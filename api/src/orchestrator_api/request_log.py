@@ -20,6 +20,9 @@ from orchestrator_core.tracing import to_trace_context, trace_id_of
 
 CLIENT_GONE = 499
 """nginx's number for a client that hung up before its answer; it is only ever logged."""
+FIELDS = ("user_id", "task_id", "task_type")
+"""What endpoints and their dependencies set in ``request.state`` stands on the request's line: a
+line of its own for each would cost as much again."""
 _PROBES = frozenset({"/livez", "/readyz", "/health"})
 
 _log = structlog.get_logger(__name__)
@@ -53,18 +56,19 @@ class RequestLog:
                 sent.status = message["status"]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(trace_id=trace_id_of(trace_context)):
-            try:
-                await self._app(scope, receive, note_and_send)
-            except ClientDisconnect:
-                sent.status = CLIENT_GONE
-            except Exception:
-                _log.exception("unexpected error", method=scope["method"], path=scope["path"])
-                if sent.status is not None:
-                    raise
-                await respond(INTERNAL, path=scope["path"])(scope, receive, note_and_send)
-            finally:
-                _write_line(scope, sent.status, time.perf_counter() - started)
+        tokens = structlog.contextvars.bind_contextvars(trace_id=trace_id_of(trace_context))
+        try:
+            await self._app(scope, receive, note_and_send)
+        except ClientDisconnect:
+            sent.status = CLIENT_GONE
+        except Exception:
+            _log.exception("unexpected error", method=scope["method"], path=scope["path"])
+            if sent.status is not None:
+                raise
+            await respond(INTERNAL, path=scope["path"])(scope, receive, note_and_send)
+        finally:
+            _write_line(scope, sent.status, time.perf_counter() - started)
+            structlog.contextvars.reset_contextvars(**tokens)
 
 
 def _write_line(scope: Scope, status: int | None, duration_seconds: float) -> None:
@@ -77,7 +81,7 @@ def _write_line(scope: Scope, status: int | None, duration_seconds: float) -> No
         route=template or "unknown",
         status=status,
         duration_seconds=round(duration_seconds, 6),
-        user_id=scope["state"].get("user_id"),
+        **{name: value for name in FIELDS if (value := scope["state"].get(name)) is not None},
     )
 
 

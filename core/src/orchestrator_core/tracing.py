@@ -14,7 +14,8 @@ def to_trace_context(traceparent: str | None) -> str:
     """Return a client's ``traceparent`` if it is well formed, else a new one (not sampled)."""
     if traceparent is not None and _TRACEPARENT.match(traceparent):
         return traceparent
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    chance = secrets.token_hex(24)
+    return f"00-{chance[:32]}-{chance[32:]}-00"
 
 
 def trace_id_of(trace_context: str) -> str:

@@ -61,6 +61,7 @@ async def submit_task(
 ) -> TaskAccepted:
     """Create a task. After 201 it runs, whatever happens to this service."""
     task_id = await service.submit(wish, user_id=caller, trace_context=request.state.trace_context)
+    request.state.task_id, request.state.task_type = task_id, wish.task_type
     response.headers["Location"] = f"/api/v1/tasks/{task_id}"
     return TaskAccepted(task_id=task_id)
 

@@ -7,8 +7,6 @@ After: a committed row, or rows as their owner may see them.
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import structlog
-
 from orchestrator_api.errors import NoResultError
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.schemas import SubmitTask
@@ -18,8 +16,6 @@ from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.tasks import NewTask, StoredResult, Task, TaskId, TaskSummary, UserId
 
 Keeper: TypeAlias = Batcher[NewTask, TaskId]
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +46,7 @@ class TaskService:
         """
         known = await self._catalogue.find(wish.task_type)
         task = understand(wish, known, user_id=user_id, trace_context=trace_context)
-        task_id = await self._keeper.submit(task)
-        _log.info("task accepted", task_id=task_id, task_type=task.task_type)
-        return task_id
+        return await self._keeper.submit(task)
 
     async def find(self, task_id: TaskId) -> Task | None:
         """Return the task of this id, whoever owns it; only ``ownership`` may ask."""
