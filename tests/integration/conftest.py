@@ -14,6 +14,7 @@ import pytest
 
 import services
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -57,8 +58,12 @@ async def database(postgres_settings: PostgresSettings) -> AsyncIterator[Databas
 
 
 @pytest.fixture
-def redis_settings(redis_service: services.Service) -> RedisSettings:
-    return RedisSettings(REDIS_HOST="127.0.0.1", REDIS_PORT=redis_service.port)
+async def redis_settings(redis_service: services.Service) -> RedisSettings:
+    """An empty Redis: ids begin again in each test's database, and so must what hangs on them."""
+    settings = RedisSettings(REDIS_HOST="127.0.0.1", REDIS_PORT=redis_service.port)
+    async with RedisConnection.open(settings) as connection:
+        await connection.run("flush", lambda client: client.flushall())
+    return settings
 
 
 @pytest.fixture

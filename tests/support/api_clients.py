@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 from asgi_lifespan import LifespanManager
+from starlette.types import Receive, Scope, Send
 
 from orchestrator_api.app import create_app
 from orchestrator_api.settings import ApiSettings, ProcessSettings
@@ -68,7 +69,15 @@ def api_settings(**values: object) -> ApiSettings:
 @asynccontextmanager
 async def serving(settings: ProcessSettings) -> AsyncIterator[httpx.AsyncClient]:
     """Run the application and hand out a client of it."""
-    async with LifespanManager(create_app(settings)) as running:
+    app = create_app(settings)
+
+    async def with_state_of_its_own(scope: Scope, receive: Receive, send: Send) -> None:
+        # uvicorn copies the lifespan's state for each request; the manager shares it among all.
+        if scope["type"] == "http":
+            scope["state"] = dict(scope["state"])
+        await app(scope, receive, send)
+
+    async with LifespanManager(with_state_of_its_own) as running:
         transport = httpx.ASGITransport(app=running.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             yield client

@@ -25,8 +25,8 @@ for i = 1, #KEYS do
   local granted = math.min(tonumber(ARGV[3 * i]), math.floor((full - until_full) / interval))
   if granted > 0 then
     until_full = until_full + granted * interval
-    -- %.0f, because Lua writes large numbers with 14 digits only. One millisecond more than it
-    -- takes, because expiry counts in whole ones.
+    -- %.0f: all digits, however this server writes large numbers by itself. One millisecond more
+    -- than it takes, because expiry counts in whole ones.
     redis.call('SET', KEYS[i], string.format('%.0f', now + until_full),
       'PX', string.format('%.0f', math.ceil(until_full / 1000) + 1))
   end
