@@ -14,7 +14,8 @@ from orchestrator_api import health
 from orchestrator_api.accounts import endpoints as account_endpoints
 from orchestrator_api.bounds import RequestBounds
 from orchestrator_api.direct import install_direct_routes
-from orchestrator_api.openapi import install_openapi
+from orchestrator_api.docs.documents import TAGS
+from orchestrator_api.docs.endpoints import install_docs
 from orchestrator_api.problems import install_problem_handlers
 from orchestrator_api.request_log import RequestLog
 from orchestrator_api.settings import ApiSettings, ProcessSettings
@@ -37,15 +38,19 @@ def create_app(settings: ProcessSettings) -> FastAPI:
         description="Accepts tasks, runs them on workers, and says how they went.",
         version="0.1.0",
         lifespan=lifespan,
-        # The page of /docs loads its scripts from a public host; a cluster may not reach it.
+        openapi_tags=TAGS,
+        # A function's name says what a call does, and stays when a path changes.
+        generate_unique_id_function=lambda route: route.name,
+        # ``docs`` serves both: FastAPI's page loads its scripts from a public host.
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         middleware=[Middleware(RequestLog), _bounds(settings.api)],
     )
     install_problem_handlers(app)
-    install_openapi(app)
     for router in ROUTERS:
         app.include_router(router)
+    install_docs(app)
     install_direct_routes(app, task_endpoints.submit_task)
     return app
 

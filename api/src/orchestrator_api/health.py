@@ -11,10 +11,10 @@ After: 200, or 503 with the name of what fails.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
@@ -48,11 +48,20 @@ class Health:
         return HealthView(status="degraded" if failing else "ok", dependencies=dependencies)
 
 
+class LiveView(BaseModel):
+    """Whether the process works."""
+
+    status: Annotated[str, Field(examples=["ok"])]
+
+
 class HealthView(BaseModel):
     """What answers and what does not."""
 
     status: Literal["ok", "degraded", "unavailable"]
-    dependencies: dict[str, State]
+    dependencies: Annotated[
+        dict[str, State],
+        Field(examples=[{"postgres": "ok", "rabbitmq": "ok", "redis": "ok"}]),
+    ]
 
 
 async def _health(request: Request) -> Health:
@@ -64,7 +73,18 @@ router = APIRouter(tags=["health"])
 Observed = Annotated[Health, Depends(_health)]
 
 
-@router.get("/livez", response_class=Response)
+_COME_BACK = {"headers": {"Retry-After": {"schema": {"type": "integer"}}}}
+_LIVE: dict[int | str, dict[str, Any]] = {
+    200: {"model": LiveView},
+    503: {"model": LiveView, "description": "A background service has ended", **_COME_BACK},
+}
+_HEALTH: dict[int | str, dict[str, Any]] = {
+    200: {"model": HealthView},
+    503: {"model": HealthView, "description": "A part that is needed is away", **_COME_BACK},
+}
+
+
+@router.get("/livez", response_class=Response, responses=_LIVE)
 async def live(health: Observed) -> Response:
     """Say whether this process works at all; asks no store."""
     if health.is_alive():
@@ -72,13 +92,13 @@ async def live(health: Observed) -> Response:
     return _answer(503, {"status": "a background service has ended"})
 
 
-@router.get("/readyz", response_class=Response, responses={503: {"description": "Not ready"}})
+@router.get("/readyz", response_class=Response, responses=_HEALTH)
 async def ready(health: Observed) -> Response:
     """Say whether requests can be served; names what fails."""
     return await _answer_observed(health)
 
 
-@router.get("/health", response_class=Response, responses={503: {"description": "Not healthy"}})
+@router.get("/health", response_class=Response, responses=_HEALTH)
 async def healthy(health: Observed) -> Response:
     """Say which parts answer."""
     return await _answer_observed(health)

@@ -1,15 +1,13 @@
-"""What the OpenAPI document says about errors.
+"""How endpoints say what they may refuse.
 
 Before: endpoints name the statuses they may answer with.
-After: ``/openapi.json`` shows each with the shape of a problem.
+After: ``docs`` shows each with the shape and an example of a problem.
 """
 
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI
 from pydantic import BaseModel, Field
-from pydantic.json_schema import models_json_schema
 
 from orchestrator_api.problems import MEDIA_TYPE
 
@@ -44,20 +42,3 @@ def describe_problems(*statuses: int) -> Responses:
 def _describe_problem(status: HTTPStatus) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ProblemView"}
     return {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-
-
-def install_openapi(app: FastAPI) -> None:
-    """Make ``app`` describe its problems; built once, on the first request for it."""
-    build = app.openapi
-
-    def build_with_problems() -> dict[str, Any]:
-        is_built = app.openapi_schema is not None
-        document = build()
-        if not is_built:
-            _, definitions = models_json_schema(
-                [(ProblemView, "serialization")], ref_template="#/components/schemas/{model}"
-            )
-            document["components"]["schemas"].update(definitions["$defs"])
-        return document
-
-    app.openapi = build_with_problems  # type: ignore[method-assign] # FastAPI's documented way

@@ -112,7 +112,15 @@ def to_problem(error: core.OrchestratorError) -> Problem:
 
 def respond(problem: Problem, *, path: str) -> Response:
     """Return ``problem`` as the answer to a request for ``path``."""
-    context = structlog.contextvars.get_contextvars()
+    trace_id = structlog.contextvars.get_contextvars().get("trace_id")
+    body = to_body(problem, path=path, trace_id=trace_id)
+    return Response(
+        to_json(body), problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE
+    )
+
+
+def to_body(problem: Problem, *, path: str, trace_id: str | None) -> dict[str, object]:
+    """Return the members of ``problem`` as a client reads them."""
     body: dict[str, object] = {
         "type": f"urn:orchestrator:problem:{problem.code}",
         "title": problem.status.phrase,
@@ -123,11 +131,9 @@ def respond(problem: Problem, *, path: str) -> Response:
     }
     if problem.faults:
         body["errors"] = [{"field": f.field, "message": f.message} for f in problem.faults]
-    if "trace_id" in context:
-        body["trace_id"] = context["trace_id"]
-    return Response(
-        to_json(body), problem.status, headers=dict(problem.headers), media_type=MEDIA_TYPE
-    )
+    if trace_id is not None:
+        body["trace_id"] = trace_id
+    return body
 
 
 def to_faults(error: ValidationError | RequestValidationError) -> list[FieldFault]:

@@ -91,7 +91,9 @@ async def download_result(task: OwnTask, service: Service, request: Request) -> 
 async def list_tasks(
     user_id: OwnAccount,
     service: Service,
-    limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT)] = PAGE_LIMIT,
+    limit: Annotated[
+        int, Query(ge=1, le=PAGE_LIMIT, description="tasks on a page, at most")
+    ] = PAGE_LIMIT,
     cursor: Annotated[
         int, Query(ge=0, le=MAX_ID, description="`next_cursor` of the page before")
     ] = 0,
