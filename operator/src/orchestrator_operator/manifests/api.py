@@ -41,8 +41,9 @@ METRICS_PORT = 9090
 METRICS = "metrics"
 BODY_LIMIT_BYTES = 10 << 20
 """Stated, because the edge refuses longer bodies before the API sees them."""
-DATABASE_CONNECTIONS = 8
-"""Stated, because the autoscaler counts with it."""
+POOLED_CONNECTIONS = 8
+DATABASE_CONNECTIONS = POOLED_CONNECTIONS + 1
+"""Of one pod: its pool, stated because the autoscaler counts with it, and one that listens."""
 SECONDS_TO_LEAVE_THE_SERVICE = 5
 """Proxies hear of a leaving pod a moment later than the pod itself; until then it serves on."""
 
@@ -128,7 +129,7 @@ def _environment(context: Context) -> dict[str, str | int]:
         **stores_environment(context),
         **keys_environment(),
         "APP_PORT": API_PORT,
-        "ORCHESTRATOR_API_DB_CONNECTIONS": DATABASE_CONNECTIONS,
+        "ORCHESTRATOR_API_DB_CONNECTIONS": POOLED_CONNECTIONS,
         "ORCHESTRATOR_API_ACCESS_TOKEN_TTL_SECONDS": to_seconds(api.access_token_ttl),
         "ORCHESTRATOR_API_REFRESH_TOKEN_TTL_SECONDS": to_seconds(api.refresh_token_ttl),
         "ORCHESTRATOR_API_RATE_LIMITS": _rate_limits(context),
