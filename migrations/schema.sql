@@ -5,6 +5,14 @@ CREATE TYPE public.task_status AS ENUM (
     'FAILED',
     'CANCELLED'
 );
+CREATE FUNCTION public.refuse_auth_event_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'auth_events is append-only' USING ERRCODE = 'check_violation',
+        CONSTRAINT = 'auth_events_append_only';
+END
+$$;
 CREATE FUNCTION public.refuse_event_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -36,6 +44,23 @@ BEGIN
     RETURN NEW;
 END
 $$;
+CREATE TABLE public.auth_events (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    user_id bigint NOT NULL,
+    session_id uuid,
+    kind text NOT NULL,
+    CONSTRAINT auth_events_kind CHECK ((kind = ANY (ARRAY['REGISTERED'::text, 'LOGGED_IN'::text, 'REFRESHED'::text, 'REUSE_FOUND'::text, 'LOGGED_OUT'::text, 'PASSWORD_CHANGED'::text]))),
+    CONSTRAINT auth_events_session_of_login CHECK (((session_id IS NULL) = (kind = 'REGISTERED'::text)))
+);
+ALTER TABLE public.auth_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.auth_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE public.idempotency_keys (
     user_id bigint NOT NULL,
     key text NOT NULL,
@@ -165,6 +190,8 @@ CREATE TABLE public.workers (
     busy_seconds double precision DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
+ALTER TABLE ONLY public.auth_events
+    ADD CONSTRAINT auth_events_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
 ALTER TABLE ONLY public.live_tasks
@@ -185,14 +212,17 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
+CREATE INDEX auth_events_at ON public.auth_events USING btree (at);
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 CREATE INDEX live_tasks_ring_at ON public.live_tasks USING btree (ring_at);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
 CREATE UNIQUE INDEX tasks_retry_of ON public.tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);
 CREATE INDEX tasks_user_id_id ON public.tasks USING btree (user_id, id);
 CREATE INDEX token_families_expires_at ON public.token_families USING btree (expires_at);
+CREATE INDEX token_families_revoked_at ON public.token_families USING btree (revoked_at) WHERE (revoked_at IS NOT NULL);
 CREATE INDEX token_families_user_id ON public.token_families USING btree (user_id);
 CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
+CREATE TRIGGER auth_events_append_only BEFORE UPDATE ON public.auth_events FOR EACH ROW EXECUTE FUNCTION public.refuse_auth_event_change();
 CREATE TRIGGER task_events_append_only BEFORE UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.refuse_event_change();
 CREATE TRIGGER tasks_lawful_moves BEFORE UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.refuse_unlawful_move();
 ALTER TABLE ONLY public.idempotency_keys

@@ -22,7 +22,12 @@ from orchestrator_api.settings import ApiSettings, ProcessSettings
 from orchestrator_api.tasks import endpoints as task_endpoints
 from orchestrator_api.wiring import Services, open_services
 
-ROUTERS = (account_endpoints.router, task_endpoints.router, health.router)
+ROUTERS = (
+    account_endpoints.router,
+    account_endpoints.users_router,
+    task_endpoints.router,
+    health.router,
+)
 
 
 def create_app(settings: ProcessSettings) -> FastAPI:

@@ -7,6 +7,7 @@
     ├── QuotaExceededError         the user's files would take more room than allowed
     ├── RateLimitedError           too many requests from this user or address
     ├── UnauthenticatedError       no valid token, or wrong credentials
+    ├── WrongPasswordError         the caller is known, but the password to confirm with is not his
     ├── NotYoursError              it exists, but belongs to somebody else
     ├── NotFoundError              there is no such thing, or no longer
     ├── NoResultError              the task has left no file (yet)
@@ -86,6 +87,12 @@ class UnauthenticatedError(OrchestratorError):
     """No valid token, or wrong credentials. The message goes to the client: it must not help."""
 
     code = "unauthenticated"
+
+
+class WrongPasswordError(OrchestratorError):
+    """The caller is known, but the password to confirm with is not his."""
+
+    code = "wrong_password"
 
 
 class NotYoursError(OrchestratorError):

@@ -61,6 +61,7 @@ _NOT_JSON = "Unsupported media type"
 _UNAVAILABLE = (core.StoreUnavailableError, core.OverloadedError, api.DeadlineExceededError)
 _ANSWERS: Mapping[type[core.OrchestratorError], _Answer] = {
     api.UnauthenticatedError: _Answer(HTTPStatus.UNAUTHORIZED, headers=_CHALLENGE),
+    api.WrongPasswordError: _Answer(HTTPStatus.FORBIDDEN),
     api.NotYoursError: _Answer(HTTPStatus.FORBIDDEN),
     core.TaskNotFoundError: _Answer(HTTPStatus.NOT_FOUND, "Task not found"),
     api.NoResultError: _Answer(HTTPStatus.NOT_FOUND, "Result not found", shows_message=True),

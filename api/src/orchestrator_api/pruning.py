@@ -1,7 +1,7 @@
 """Forget what nobody needs any more, once an hour.
 
-Before: ended logins and workers leave rows behind.
-After: the tables stay as small as what lives.
+Before: ended logins, what happened to accounts, and workers leave rows behind.
+After: the tables stay as small as what lives or is still asked about.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Pruning:
-    """Deletes ended logins and forgotten workers."""
+    """Deletes ended logins, old auth events and forgotten workers."""
 
     def __init__(self, accounts: AccountStore, workers: WorkerStore, *, chance: Random) -> None:
         self._accounts = accounts

@@ -8,12 +8,13 @@ Before: ``asgi``, ``gunicorn_config`` and ``__main__`` call ``read_process_setti
 After: ``app`` passes the frozen models on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, Json, SecretStr
 
+from orchestrator_api.accounts.password_policies import PolicyName
 from orchestrator_api.limits.policies import LimitRules
 from orchestrator_core.errors import SettingsError
 from orchestrator_core.settings import (
@@ -40,6 +41,10 @@ class ApiSettings(Settings):
     jwt_secret: SecretStr = Field(
         default=SecretStr("supersecret"), alias="JWT_SECRET", min_length=1
     )
+    jwt_previous_secret: SecretStr | None = Field(
+        default=None, alias="JWT_PREVIOUS_SECRET", min_length=1
+    )
+    """Signs nothing; while it is set, access tokens signed with it are good until they expire."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", alias="ORCHESTRATOR_API_LOG_LEVEL"
     )
@@ -54,6 +59,8 @@ class ApiSettings(Settings):
         default=8, ge=1, le=128, alias="ORCHESTRATOR_API_PASSWORD_MIN_LENGTH"
     )
     """8 is the floor of OWASP ASVS 6.2.1; the original's examples have 11."""
+    password_policy: PolicyName = Field(default="basic", alias="ORCHESTRATOR_API_PASSWORD_POLICY")
+    """``strict`` asks for 15 characters that are no common password; see ``password_policies``."""
     bcrypt_rounds: int = Field(default=12, ge=4, le=16, alias="ORCHESTRATOR_API_BCRYPT_ROUNDS")
     """12 takes a quarter of a second on a 2 GHz core."""
 
@@ -118,12 +125,11 @@ def read_process_settings(environment: Mapping[str, str] | None = None) -> Proce
 
 
 def _refuse_weak_secrets(settings: ProcessSettings) -> None:
-    jwt_secret = settings.api.jwt_secret.get_secret_value()
-    faults = []
-    if jwt_secret in DEFAULT_SECRETS:
-        faults.append("JWT_SECRET is missing or the default")
-    elif len(jwt_secret.encode()) < MIN_SECRET_BYTES:
-        faults.append(f"JWT_SECRET is shorter than {MIN_SECRET_BYTES} bytes")
+    keys = {"JWT_SECRET": settings.api.jwt_secret}
+    if settings.api.jwt_previous_secret is not None:
+        # Whoever knows it can make tokens, though we do not.
+        keys["JWT_PREVIOUS_SECRET"] = settings.api.jwt_previous_secret
+    faults = [fault for name, key in keys.items() for fault in _find_key_faults(name, key)]
     if settings.postgres.password.get_secret_value() in DEFAULT_SECRETS:
         faults.append("DB_PASSWORD is missing or the default")
     if faults:
@@ -131,3 +137,11 @@ def _refuse_weak_secrets(settings: ProcessSettings) -> None:
             f"APP_ENV=production needs secrets of its own: {'; '.join(faults)}."
             " Set them, or the files JWT_SECRET_FILE and DB_PASSWORD_FILE name"
         )
+
+
+def _find_key_faults(name: str, key: SecretStr) -> Iterator[str]:
+    secret = key.get_secret_value()
+    if secret in DEFAULT_SECRETS:
+        yield f"{name} is missing or the default"
+    elif len(secret.encode()) < MIN_SECRET_BYTES:
+        yield f"{name} is shorter than {MIN_SECRET_BYTES} bytes"

@@ -9,8 +9,10 @@ from random import SystemRandom
 from typing import TypedDict
 
 from orchestrator_api import health
+from orchestrator_api.accounts.password_policies import build_policy
 from orchestrator_api.accounts.passwords import PasswordHasher
-from orchestrator_api.accounts.service import AccountService
+from orchestrator_api.accounts.revocations import Revocations
+from orchestrator_api.accounts.service import AccountRules, AccountService
 from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
 from orchestrator_api.dispatching import FirstRings, Sweep
 from orchestrator_api.limits.client_addresses import ClientAddresses
@@ -43,6 +45,7 @@ class Services(TypedDict):
     accounts: AccountService
     catalogue: Catalogue
     limits: RequestLimits
+    revocations: Revocations
     tasks: TaskService
     health: health.Health
 
@@ -66,6 +69,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
 
     task_store, account_store = TaskStore(database), AccountStore(database)
     worker_store, chance = WorkerStore(database), SystemRandom()
+    revocations = Revocations(account_store, lifetime_seconds=settings.api.access_token_ttl_seconds)
     rings = FirstRings(doorbell)
     keeper = build_keeper(task_store, rings, max_waiting=settings.api.waiting_tasks)
     limiter = Limiter(
@@ -73,6 +77,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     )
     background: list[Service] = [
         limiter,
+        revocations,
         rings,
         keeper,
         Sweep(task_store, LoadStore(database), doorbell, chance=chance),
@@ -88,27 +93,45 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             raise StoreUnavailableError("rabbitmq", "the last call failed")
 
     catalogue = Catalogue(worker_store)
-    access_tokens = AccessTokens(
-        SigningKey.from_secret(settings.api.jwt_secret.get_secret_value()),
-        lifetime_seconds=settings.api.access_token_ttl_seconds,
-    )
+    access_tokens = _build_access_tokens(settings.api)
     return Services(
         access_tokens=access_tokens,
         accounts=AccountService(
             account_store,
             hasher,
             access_tokens,
-            refresh_token_ttl_seconds=settings.api.refresh_token_ttl_seconds,
-            password_min_length=settings.api.password_min_length,
+            revocations,
+            _build_account_rules(settings.api),
         ),
         catalogue=catalogue,
         limits=_build_limits(limiter, settings.api),
+        revocations=revocations,
         tasks=TaskService(task_store, catalogue, keeper),
         health=health.Health(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
             needed=frozenset({"postgres"}),
             is_alive=started.is_alive,
         ),
+    )
+
+
+def _build_access_tokens(settings: ApiSettings) -> AccessTokens:
+    previous = settings.jwt_previous_secret
+    return AccessTokens(
+        SigningKey.from_secret(settings.jwt_secret.get_secret_value()),
+        *([SigningKey.from_secret(previous.get_secret_value())] if previous else []),
+        lifetime_seconds=settings.access_token_ttl_seconds,
+    )
+
+
+def _build_account_rules(settings: ApiSettings) -> AccountRules:
+    return AccountRules(
+        find_password_fault=build_policy(
+            settings.password_policy,
+            min_length=settings.password_min_length,
+            app_name=settings.app_name,
+        ),
+        refresh_token_ttl_seconds=float(settings.refresh_token_ttl_seconds),
     )
 
 

@@ -93,6 +93,7 @@ FILE_CAPABLE_NAMES = frozenset(
         "REDIS_PASSWORD",
         "RABBITMQ_URL",
         "JWT_SECRET",
+        "JWT_PREVIOUS_SECRET",
         "ORCHESTRATOR_API_EDGE_KEY",
     }
 )

@@ -1,6 +1,6 @@
-"""``/auth``: the account endpoints of the original service.
+"""``/auth``: the account endpoints of the original service, and what goes beyond.
 
-Before: ``app`` mounts the router.
+Before: ``app`` mounts the routers.
 After: ``service`` does the work; errors become problems.
 """
 
@@ -8,19 +8,23 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
+from orchestrator_api.accounts.identity import Session
 from orchestrator_api.accounts.schemas import (
     Credentials,
+    PasswordChange,
     RefreshRequest,
     Registered,
     Registration,
     TokenPair,
+    UserView,
 )
 from orchestrator_api.accounts.service import AccountService
 from orchestrator_api.bodies import describe_body, json_body
-from orchestrator_api.limits.dependencies import LIMITED_BY_ADDRESS
+from orchestrator_api.limits.dependencies import LIMITED_BY_ADDRESS, LIMITED_BY_USER
 from orchestrator_api.openapi import describe_problems
 
 router = APIRouter(prefix="/auth", tags=["accounts"], dependencies=LIMITED_BY_ADDRESS)
+users_router = APIRouter(prefix="/api/v1", tags=["accounts"], dependencies=LIMITED_BY_USER)
 
 
 async def _service(request: Request) -> AccountService:
@@ -72,6 +76,42 @@ async def refresh(
     """Redeem a refresh token; both tokens are new."""
     _keep_out_of_caches(response)
     return await service.refresh(request)
+
+
+@router.post(
+    "/logout",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=describe_problems(401, 429, 503),
+)
+async def log_out(identity: Session, service: Service) -> None:
+    """End this login: its access and refresh tokens are refused from now on."""
+    await service.log_out(identity)
+
+
+@router.post(
+    "/password",
+    openapi_extra=describe_body(PasswordChange),
+    responses=describe_problems(401, 403, 413, 415, 422, 429, 503),
+)
+async def change_password(
+    identity: Session,
+    wish: Annotated[PasswordChange, Depends(json_body(PasswordChange))],
+    service: Service,
+    response: Response,
+) -> TokenPair:
+    """Change the password. All logins of the user end; the answer's tokens begin a new one.
+
+    A wrong current password is answered with 403: the access token is good, and a client
+    that takes a 401 for its end would refresh it in vain.
+    """
+    _keep_out_of_caches(response)
+    return await service.change_password(identity, wish)
+
+
+@users_router.get("/users/me", responses=describe_problems(401, 429, 503))
+async def read_me(identity: Session, service: Service) -> UserView:
+    """Show the caller."""
+    return UserView.from_account(await service.read_account(identity))
 
 
 def _keep_out_of_caches(response: Response) -> None:

@@ -4,9 +4,12 @@ Before: clients made for the original service.
 After: ``endpoints`` passes the fields to the service.
 """
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator_core.accounts import Account
 
 MAX_PASSWORD_LENGTH = 1_024
 USERNAME_PATTERN = r"^[A-Za-z0-9._-]{3,64}$"
@@ -50,7 +53,24 @@ class RefreshRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    refresh_token: Annotated[str, Field(max_length=1_024, repr=False)]
+    refresh_token: Annotated[str, Field(max_length=1_024, repr=False, examples=["kT1xq0o2R4hU..."])]
+
+
+class PasswordChange(BaseModel):
+    """A wish for another password; it ends all logins of the user but the new one."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"current_password": "securepass123", "new_password": "a river of green glass"}
+            ]
+        },
+    )
+
+    current_password: Annotated[str, Field(max_length=MAX_PASSWORD_LENGTH, repr=False)]
+    new_password: Annotated[str, Field(max_length=MAX_PASSWORD_LENGTH, repr=False)]
 
 
 class Registered(BaseModel):
@@ -66,3 +86,16 @@ class TokenPair(BaseModel):
     access_token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiIs..."], repr=False)]
     refresh_token: Annotated[str, Field(examples=["kT1xq0o2R4hU..."], repr=False)]
     expires_in: Annotated[int, Field(examples=[900], description="seconds")]
+
+
+class UserView(BaseModel):
+    """The caller."""
+
+    id: Annotated[int, Field(examples=[1])]
+    username: Annotated[str, Field(examples=["johndoe"])]
+    created_at: datetime
+
+    @classmethod
+    def from_account(cls, account: Account) -> "UserView":
+        """Show ``account``, but for its password's hash."""
+        return cls(id=account.id, username=account.username, created_at=account.created_at)
