@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator_api.bounds import BodyBudget, BodyCounter, RequestBounds
+from orchestrator_api.bounds import ANSWER_HEADERS, BodyBudget, BodyCounter, RequestBounds
 from orchestrator_api.errors import BodyTooLargeError
 from orchestrator_core.errors import OverloadedError
 
@@ -96,3 +96,18 @@ async def test_a_request_that_has_ended_gives_its_bytes_back() -> None:
         answers = [await client.post("/", content=b"x" * 100) for _ in range(5)]
 
     assert [answer.text for answer in answers] == ["100"] * 5
+
+
+async def test_what_waits_in_the_requests_state_stands_on_the_answer_whoever_makes_it() -> None:
+    shared = PlainTextResponse("one answer for all")
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][ANSWER_HEADERS] = ((b"x-left", b"2"),)
+        await shared(scope, receive, send)
+
+    async with bounded(answers) as client:
+        first = await client.get("/")
+        second = await client.get("/")
+
+    assert first.headers.get_list("x-left") == ["2"]
+    assert second.headers.get_list("x-left") == ["2"]
