@@ -45,6 +45,18 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
     assert settings.api.jwt_secret.get_secret_value() == "from a file, with a line end"
 
 
+def test_the_previous_signing_secret_is_optional_and_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "previous"
+    secret.write_text("the secret before this one\n")
+
+    without = read_process_settings({})
+    settings = read_process_settings({"JWT_PREVIOUS_SECRET_FILE": str(secret)})
+
+    assert without.api.jwt_previous_secret is None
+    assert settings.api.jwt_previous_secret is not None
+    assert settings.api.jwt_previous_secret.get_secret_value() == "the secret before this one"
+
+
 def test_production_starts_with_secrets_of_its_own() -> None:
     assert read_process_settings({"APP_ENV": "production", **STRONG}).api.app_env == "production"
 
@@ -55,6 +67,8 @@ def test_production_starts_with_secrets_of_its_own() -> None:
         ({"JWT_SECRET": None}, "JWT_SECRET is missing or the default"),
         ({"JWT_SECRET": "supersecret"}, "JWT_SECRET is missing or the default"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET is shorter than 32 bytes"),
+        ({"JWT_PREVIOUS_SECRET": "supersecret"}, "JWT_PREVIOUS_SECRET is missing or the default"),
+        ({"JWT_PREVIOUS_SECRET": "short"}, "JWT_PREVIOUS_SECRET is shorter than 32 bytes"),
         ({"DB_PASSWORD": None}, "DB_PASSWORD is missing or the default"),
         ({"DB_PASSWORD": "postgres"}, "DB_PASSWORD is missing or the default"),
         ({"DB_PASSWORD": ""}, "DB_PASSWORD is missing or the default"),
@@ -77,6 +91,8 @@ def test_production_refuses_a_missing_default_or_weak_secret(
         ("APP_PORT", "70000"),
         ("APP_PORT", "http"),
         ("JWT_SECRET", ""),
+        ("JWT_PREVIOUS_SECRET", ""),
+        ("ORCHESTRATOR_API_PASSWORD_POLICY", "lax"),
         ("ORCHESTRATOR_API_ACCESS_TOKEN_TTL_SECONDS", "0"),
         ("ORCHESTRATOR_API_BCRYPT_ROUNDS", "3"),
         ("ORCHESTRATOR_API_LOG_LEVEL", "LOUD"),
@@ -88,6 +104,8 @@ def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
 
 
 def test_no_secret_stands_in_what_settings_print() -> None:
-    printed = repr(read_process_settings({"JWT_SECRET": "canary-1", "DB_PASSWORD": "canary-2"}))
+    names = ("JWT_SECRET", "JWT_PREVIOUS_SECRET", "DB_PASSWORD", "REDIS_PASSWORD")
+
+    printed = repr(read_process_settings(dict.fromkeys(names, "canary")))
 
     assert "canary" not in printed

@@ -56,6 +56,8 @@ class Revocations:
         *,
         lifetime_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        read_seconds: float = READ_SECONDS,
+        first_reading_seconds: float = FIRST_READING_SECONDS,
     ) -> None:
         """Know nothing yet.
 
@@ -63,10 +65,14 @@ class Revocations:
             source: of what others revoke.
             lifetime_seconds: of an access token, at most; afterwards a login may be forgotten.
             clock: seconds, only ever forward.
+            read_seconds: between two readings.
+            first_reading_seconds: how long a request waits for the first one.
         """
         self._source = source
         self._kept_seconds = lifetime_seconds + _MARGIN_SECONDS
         self._clock = clock
+        self._read_seconds = read_seconds
+        self._first_reading_seconds = first_reading_seconds
         # When to forget each, in that order: the first seen are the first forgotten.
         self._revoked: dict[SessionId, float] = {}
         self._read_at: datetime | None = None
@@ -104,7 +110,7 @@ class Revocations:
         if self._has_read.is_set():
             return
         try:
-            async with asyncio.timeout(FIRST_READING_SECONDS):
+            async with asyncio.timeout(self._first_reading_seconds):
                 await self._has_read.wait()
         except TimeoutError:
             raise StoreUnavailableError("postgres", "read which logins have ended") from None
@@ -141,7 +147,7 @@ class Revocations:
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(READ_SECONDS):
+            async with asyncio.timeout(self._read_seconds):
                 await self._must_read.wait()
         except TimeoutError:
             return
