@@ -82,11 +82,15 @@ async def test_answers_say_how_much_is_left_whatever_they_are(
 
         listed = await client.get(f"/api/v1/users/{user.id}/tasks", headers=user.headers)
         missing = await client.get("/api/v1/tasks/99", headers=user.headers)
+        wish = {"task_type": "IMAGE_RESIZE"}
+        created = await client.post("/api/v1/tasks", json=wish, headers=user.headers)
 
     assert listed.headers["ratelimit-policy"] == '"user";q=3;w=180'
     assert listed.headers["ratelimit"] == '"user";r=2;t=60'
     assert missing.status_code == 404
     assert missing.headers["ratelimit"] == '"user";r=1;t=120'
+    assert created.status_code == 201
+    assert created.headers["ratelimit"] == '"user";r=0;t=180'
 
 
 async def test_a_refusal_says_what_it_is_and_when_to_come_back(
@@ -134,6 +138,19 @@ async def test_all_replicas_share_the_buckets(process_settings: ProcessSettings)
         ]
 
     assert statuses == [200, 200, 200, 429]
+
+
+async def test_a_user_may_have_a_limit_of_his_own_whatever_the_case_of_his_name(
+    process_settings: ProcessSettings,
+) -> None:
+    own = {"etl": {"capacity": 5, "refill_per_minute": 1}}
+    async with serving(limited(process_settings, users=THREE, by_username=own)) as client:
+        user = await a_user(client, "ETL")
+
+        answers = [await client.get("/api/v1/task-types", headers=user.headers) for _ in range(6)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert answers[0].headers["ratelimit-policy"] == '"user";q=5;w=300'
 
 
 @pytest.mark.parametrize("path", ["register", "login", "refresh"])

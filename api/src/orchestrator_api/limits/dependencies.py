@@ -6,11 +6,11 @@ After: their endpoints run for those who may ask.
 
 from fastapi import Depends, Request
 
-from orchestrator_api.accounts.identity import Caller
+from orchestrator_api.accounts.identity import Session
 from orchestrator_api.limits.requests import RequestLimits
 
 
-async def limit_by_user(request: Request, caller: Caller) -> None:
+async def limit_by_user(request: Request, session: Session) -> None:
     """Take a token of the caller.
 
     Raises:
@@ -18,7 +18,7 @@ async def limit_by_user(request: Request, caller: Caller) -> None:
         RateLimitedError: he has none left.
     """
     limits: RequestLimits = request.state.limits
-    await limits.take_for_user(request.scope, caller, getattr(request.state, "username", ""))
+    await limits.take_for_user(request.scope, session)
 
 
 async def limit_by_address(request: Request) -> None:

@@ -86,11 +86,14 @@ class Policy:
     limit: RateLimit
     header: tuple[bytes, bytes] = field(init=False)
     """``RateLimit-Policy`` of draft-ietf-httpapi-ratelimit-headers-09, as it goes over the wire."""
+    template: bytes = field(init=False)
+    """The value of ``RateLimit``, with room for what remains and the seconds until it is full."""
 
     def __post_init__(self) -> None:
         window_seconds = math.ceil(self.limit.capacity / self.limit.refill_per_second)
         text = f'"{self.scope}";q={self.limit.capacity};w={window_seconds}'
         object.__setattr__(self, "header", (b"ratelimit-policy", text.encode()))
+        object.__setattr__(self, "template", f'"{self.scope}";r=%d;t=%d'.encode())
 
 
 class Policies:

@@ -16,8 +16,8 @@ from orchestrator_api.errors import RateLimitedError
 from orchestrator_api.limits.client_addresses import ClientAddresses
 from orchestrator_api.limits.limiter import Limiter
 from orchestrator_api.limits.policies import Policies, Policy
+from orchestrator_core.accounts import Identity
 from orchestrator_core.rate_limits import Decision
-from orchestrator_core.tasks import UserId
 
 
 class RequestLimits:
@@ -28,19 +28,14 @@ class RequestLimits:
         self._policies = policies
         self._addresses = addresses
 
-    async def take_for_user(self, scope: Scope, user_id: UserId, username: str) -> None:
-        """Take a token of the user.
-
-        Args:
-            scope: of the request.
-            user_id: names the bucket.
-            username: in lower case; names the policy.
+    async def take_for_user(self, scope: Scope, identity: Identity) -> None:
+        """Take a token of the caller.
 
         Raises:
             RateLimitedError: he has none left.
         """
-        policy = self._policies.find_for_user(username)
-        await self._take(scope, policy, b"limit:user:%d" % user_id)
+        policy = self._policies.find_for_user(identity.username)
+        await self._take(scope, policy, b"limit:user:%d" % identity.user_id)
 
     async def take_for_address(self, scope: Scope) -> None:
         """Take a token of the address that the request came from.
@@ -55,9 +50,8 @@ class RequestLimits:
         decision = await self._limiter.take(policy, key)
         if not decision.is_allowed:
             raise _refusal(policy, decision)
-        seconds = math.ceil(decision.reset_seconds)
-        state = b'"%s";r=%d;t=%d' % (policy.scope.encode(), decision.remaining, seconds)
-        scope["state"][ANSWER_HEADERS] = (policy.header, (b"ratelimit", state))
+        left = policy.template % (decision.remaining, math.ceil(decision.reset_seconds))
+        scope["state"][ANSWER_HEADERS] = (policy.header, (b"ratelimit", left))
 
 
 def _refusal(policy: Policy, decision: Decision) -> RateLimitedError:
@@ -69,6 +63,6 @@ def _refusal(policy: Policy, decision: Decision) -> RateLimitedError:
         {
             "Retry-After": str(seconds),
             name.decode(): value.decode(),
-            "ratelimit": f'"{policy.scope}";r=0;t={seconds}',
+            "ratelimit": (policy.template % (0, seconds)).decode(),
         },
     )
