@@ -4,6 +4,7 @@ Before: gunicorn reads ``gunicorn_config`` and forks one worker.
 After: the worker serves ``asgi.app`` until SIGTERM, then finishes what is under way.
 """
 
+import gc
 import logging
 from typing import Any, ClassVar
 
@@ -13,6 +14,11 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # ships
 
 from orchestrator_api.settings import read_process_settings
 from orchestrator_core.logs import configure_logs
+
+MIN_GARBAGE_OBJECTS = 5_000
+"""How many new containers make the collector look for cycles; by default 700, which some seven
+requests under way pass. A look at everything stops the process for 40 ms, and for nothing once the
+imports are frozen; both together take a tenth of a busy process's CPU time away."""
 
 
 class ApiWorker(UvicornWorker):  # type: ignore[misc] # ships no types
@@ -34,6 +40,14 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc] # ships no types
         settings = read_process_settings().api
         # Keep-alive connections without a request close at once; requests under way get this.
         self.config.timeout_graceful_shutdown = max(1, round(settings.drain_seconds))
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        # What has been imported by now lives as long as the process: no use in looking at it.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(MIN_GARBAGE_OBJECTS)
+        super().run()
 
 
 class JsonLogger(Logger):  # type: ignore[misc] # ships no types
