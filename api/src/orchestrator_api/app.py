@@ -50,6 +50,8 @@ def create_app(settings: ProcessSettings) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        # Nobody configures OpenTelemetry here; to ask whether somebody has takes 8 µs a request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         middleware=[Middleware(RequestLog), _bounds(settings.api)],
     )
     install_problem_handlers(app)
