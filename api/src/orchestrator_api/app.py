@@ -12,10 +12,12 @@ from starlette.middleware import Middleware
 
 from orchestrator_api import health
 from orchestrator_api.accounts import endpoints as account_endpoints
+from orchestrator_api.accounts.password_policies import find_min_length
 from orchestrator_api.bounds import RequestBounds
 from orchestrator_api.direct import install_direct_routes
 from orchestrator_api.docs.documents import TAGS
 from orchestrator_api.docs.endpoints import install_docs
+from orchestrator_api.methods import HeadRequests
 from orchestrator_api.problems import install_problem_handlers
 from orchestrator_api.request_log import RequestLog
 from orchestrator_api.settings import ApiSettings, ProcessSettings
@@ -52,12 +54,17 @@ def create_app(settings: ProcessSettings) -> FastAPI:
         redoc_url=None,
         # Nobody configures OpenTelemetry here; to ask whether somebody has takes 8 µs a request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        middleware=[Middleware(RequestLog), _bounds(settings.api)],
+        middleware=[Middleware(RequestLog), _bounds(settings.api), Middleware(HeadRequests)],
     )
     install_problem_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    install_docs(app)
+    install_docs(
+        app,
+        password_min_length=find_min_length(
+            settings.api.password_policy, settings.api.password_min_length
+        ),
+    )
     install_direct_routes(app, task_endpoints.submit_task)
     return app
 

@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from orchestrator_api import errors as api
 from orchestrator_api.errors import FieldFault
+from orchestrator_api.methods import find_methods
 from orchestrator_core import errors as core
 
 MEDIA_TYPE = "application/problem+json"
@@ -163,20 +164,20 @@ async def answer_error(request: Request, error: Exception) -> Response:
 async def _handle_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette's signature is wider
     if any(each["loc"][0] == "path" for each in error.errors()):
-        # A path whose id is no id names nothing.
-        return respond(_not_found(), path=request.url.path)
+        # A path whose id is no id names nothing, unless another route has just this path.
+        methods = find_methods(request.app, request.scope)
+        problem = _not_found() if request.method in methods else _not_allowed(methods)
+        return respond(problem, path=request.url.path)
     return respond(_invalid(to_faults(error)), path=request.url.path)
 
 
 async def _handle_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider
     status = HTTPStatus(error.status_code)
-    problem = Problem(
-        status=status,
-        code=status.name.lower(),
-        error=status.phrase,
-        headers=error.headers or {},
-    )
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        problem = _not_allowed(find_methods(request.app, request.scope))
+    else:
+        problem = _plain(status, headers=error.headers or {})
     return respond(problem, path=request.url.path)
 
 
@@ -227,7 +228,18 @@ def _unavailable(error: core.OrchestratorError) -> Problem:
 
 
 def _not_found() -> Problem:
-    return Problem(status=HTTPStatus.NOT_FOUND, code="not_found", error="Not Found")
+    return _plain(HTTPStatus.NOT_FOUND, headers={})
+
+
+def _not_allowed(methods: Sequence[str]) -> Problem:
+    # Where there is GET there is HEAD.
+    allowed = {*methods, "HEAD"} if "GET" in methods else methods
+    headers = {"Allow": ", ".join(sorted(allowed))}
+    return _plain(HTTPStatus.METHOD_NOT_ALLOWED, headers=headers)
+
+
+def _plain(status: HTTPStatus, *, headers: Mapping[str, str]) -> Problem:
+    return Problem(status=status, code=status.name.lower(), error=status.phrase, headers=headers)
 
 
 def _to_fault(details: ErrorDetails) -> FieldFault:

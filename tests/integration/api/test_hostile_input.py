@@ -94,7 +94,8 @@ async def test_a_body_over_the_limit_gets_413(process_settings: ProcessSettings)
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("GET", "/docs", 404),
+        ("GET", "/docs/page.html", 404),
+        ("HEAD", "/api/v1/nothing", 404),
         ("GET", "/api/v1/nothing", 404),
         ("DELETE", "/api/v1/tasks/1", 405),
         ("GET", "/auth/login", 405),
@@ -108,8 +109,8 @@ async def test_a_wrong_door_is_a_problem_too(
 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["error"]
-    assert answer.json()["instance"] == path
+    assert method == "HEAD" or answer.json()["error"]
+    assert method == "HEAD" or answer.json()["instance"] == path
 
 
 async def test_no_answer_names_the_server_or_its_parts(

@@ -31,7 +31,7 @@ def document() -> dict[str, Any]:
         redis=RedisSettings(),
         amqp=AmqpSettings(),
     )
-    return build_document(create_app(settings), [])
+    return build_document(create_app(settings), [], password_min_length=8)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,11 @@ _MIN_PIECE_LENGTH = 8
 """A shorter piece, repeated, is no longer to guess than itself."""
 
 
+def find_min_length(name: PolicyName, min_length: int) -> int:
+    """Return how many characters the policy of this name asks for."""
+    return max(STRICT_MIN_LENGTH, min_length) if name == "strict" else min_length
+
+
 def build_policy(name: PolicyName, *, min_length: int, app_name: str) -> PasswordPolicy:
     """Return the policy.
 
@@ -34,7 +39,7 @@ def build_policy(name: PolicyName, *, min_length: int, app_name: str) -> Passwor
     """
     if name == "basic":
         return lambda password, _: _find_length_fault(password, min_length)
-    strict_length, common = max(STRICT_MIN_LENGTH, min_length), _load_common_passwords()
+    strict_length, common = find_min_length(name, min_length), _load_common_passwords()
 
     def find_fault(password: str, username: str) -> str | None:
         return (

@@ -56,13 +56,22 @@ _PROBLEMS: Mapping[str, tuple[core.OrchestratorError, str]] = {
 }
 """An example of each, made by the same code as the real ones."""
 
+_NEW_PASSWORDS = (("Registration", "password"), ("PasswordChange", "new_password"))
+"""Models and fields that the password policy judges; it is a setting, so models don't know it."""
 
-def build_document(app: FastAPI, types: Sequence[KnownType]) -> dict[str, Any]:
+
+def build_document(
+    app: FastAPI, types: Sequence[KnownType], *, password_min_length: int
+) -> dict[str, Any]:
     """Return the document of ``app`` while ``types`` are published."""
     document = copy.deepcopy(app.openapi())
     document["components"].setdefault("schemas", {})
     _add_problems(document)
     _move_bodies(document)
+    for model, field in _NEW_PASSWORDS:
+        document["components"]["schemas"][model]["properties"][field]["minLength"] = (
+            password_min_length
+        )
     add_submissions(document, types)
     describe_operations(document)
     add_examples(document)

@@ -11,11 +11,12 @@ After: a document or a page that is theirs to keep; both say when nothing has ch
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from operator import is_
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -63,11 +64,15 @@ class Asset:
         return cls(content, gzip.compress(content, mtime=0), media_type, etag)
 
 
+Build = Callable[[Sequence[KnownType]], Mapping[str, Any]]
+"""Returns the document for these task types."""
+
+
 class DocumentCache:
     """The document, built again only when other task types are published."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    def __init__(self, build: Build) -> None:
+        self._build = build
         self._types: Sequence[KnownType] = ()
         self._built: Asset | None = None
 
@@ -82,14 +87,16 @@ class DocumentCache:
         # The catalogue keeps a type's object while it stays the same.
         is_same = len(types) == len(self._types) and all(map(is_, types, self._types))
         if self._built is None or not is_same:
-            self._built = Asset.of(to_json(build_document(self._app, types)), "application/json")
+            self._built = Asset.of(to_json(self._build(types)), "application/json")
             self._types = types
         return self._built
 
 
-def install_docs(app: FastAPI) -> None:
+def install_docs(app: FastAPI, *, password_min_length: int) -> None:
     """Serve the document of ``app`` and the page that shows it."""
-    documents = DocumentCache(app)
+    documents = DocumentCache(
+        lambda types: build_document(app, types, password_min_length=password_min_length)
+    )
 
     async def show_document(request: Request) -> Response:
         return _serve(request, await documents.read(request.state.catalogue))

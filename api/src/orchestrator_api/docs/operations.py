@@ -143,8 +143,15 @@ LINKS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "readTask": {"operationId": "read_task", "parameters": _TASK},
             "cancelTask": {"operationId": "cancel_task", "parameters": _TASK},
             "retryTask": {"operationId": "retry_task", "parameters": _TASK},
-            "downloadResult": {"operationId": "download_result", "parameters": _TASK},
             "watchTask": {"operationId": "watch_task", "parameters": _TASK},
+        }
+    },
+    "read_task": {
+        "200": {
+            "downloadResult": {
+                "operationId": "download_result",
+                "parameters": {"task_id": "$response.body#/id"},
+            },
         }
     },
     "submit_batch": {

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
+from orchestrator_api.bodies import WholeNumber
 from orchestrator_api.tasks.catalogue import KnownType
 from orchestrator_core.tasks import Task, TaskStatus, TaskSummary
 from orchestrator_core.tracing import trace_id_of
@@ -38,10 +39,11 @@ class SubmitTask(BaseModel):
         Field(description="fits the schema of the type; see GET /api/v1/task-types"),
     ] = {}
     max_attempts: Annotated[
-        int | None, Field(ge=1, description="the type's own number by default, and at most")
+        WholeNumber | None,
+        Field(ge=1, description="the type's own number by default, and at most"),
     ] = None
     timeout_seconds: Annotated[
-        int | None,
+        WholeNumber | None,
         Field(ge=1, description="for one attempt; the type's own by default, and at most"),
     ] = None
 
