@@ -45,7 +45,12 @@ class Contender:
     """gunicorn's master; its worker is a child."""
     tokens: Sequence[str]
     """Access tokens of several users."""
+    log: Path
     addresses: Addresses
+
+    def read_log_end(self) -> str:
+        """Return the last lines of its log."""
+        return _read_end(self.log)
 
 
 @asynccontextmanager
@@ -69,11 +74,16 @@ async def running_api(
         environment["ORCHESTRATOR_BENCH_PROFILE"] = str(profile)
         config = "python:tests.bench.profiled_gunicorn"
         command = [sys.executable, "-m", "gunicorn", "-c", config, "orchestrator_api.asgi:app"]
-    url = f"http://127.0.0.1:{port}"
-    with _serving(command, environment, folder / "ours.log", f"{url}/readyz") as pid:
+    url, log = f"http://127.0.0.1:{port}", folder / "ours.log"
+    with _serving(command, environment, log, f"{url}/readyz") as pid:
         tokens = [await _sign_up(url, number) for number in range(USERS)]
         yield Contender(
-            name="ours", url=f"{url}/api/v1/tasks", pid=pid, tokens=tokens, addresses=addresses
+            name="ours",
+            url=f"{url}/api/v1/tasks",
+            pid=pid,
+            tokens=tokens,
+            log=log,
+            addresses=addresses,
         )
 
 
@@ -95,11 +105,16 @@ async def running_textbook(addresses: Addresses, folder: Path) -> AsyncIterator[
     worker = "uvicorn_worker.UvicornWorker"
     command = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", worker, "-b", f"127.0.0.1:{port}"]
     command += ["--no-control-socket", "tests.bench.textbook.service:app"]
-    url = f"http://127.0.0.1:{port}"
+    url, log = f"http://127.0.0.1:{port}", folder / "textbook.log"
     tokens = await _make_textbook_users(addresses)
-    with _serving(command, environment, folder / "textbook.log", f"{url}/health") as pid:
+    with _serving(command, environment, log, f"{url}/health") as pid:
         yield Contender(
-            name="textbook", url=f"{url}/api/v1/tasks", pid=pid, tokens=tokens, addresses=addresses
+            name="textbook",
+            url=f"{url}/api/v1/tasks",
+            pid=pid,
+            tokens=tokens,
+            log=log,
+            addresses=addresses,
         )
 
 
@@ -167,7 +182,11 @@ def _await_health(process: "subprocess.Popen[bytes]", url: str, log: Path) -> No
             if httpx.get(url).status_code == httpx.codes.OK:
                 return
         time.sleep(0.05)
-    raise BenchError(f"{url} did not answer:\n{log.read_text(errors='replace')[-3000:]}")
+    raise BenchError(f"{url} did not answer:\n{_read_end(log)}")
+
+
+def _read_end(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]
 
 
 async def _sign_up(url: str, number: int) -> str:

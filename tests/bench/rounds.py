@@ -28,7 +28,8 @@ async def run_round(contender: Contender, *, seconds: int) -> Round:
     """
     roots = {"api": contender.pid, **contender.addresses.servers.list_pids()}
     async with Kept.open(contender.addresses) as kept:
-        await _check_one_answer(contender)
+        await kept.clear()
+        await _check_burst(contender, kept)
         await kept.clear()
         before, wrk_before = read_cpu_seconds(roots), _wrk_cpu_seconds()
         load = await asyncio.to_thread(run_wrk, contender.url, contender.tokens, seconds=seconds)
@@ -45,16 +46,33 @@ async def run_round(contender: Contender, *, seconds: int) -> Round:
     )
 
 
-async def _check_one_answer(contender: Contender) -> None:
-    """wrk tells only errors from the rest; this tells 201 from other successes."""
-    async with httpx.AsyncClient() as client:
-        answer = await client.post(
-            contender.url,
-            json={"task_type": "IMAGE_RESIZE"},
-            headers={"Authorization": f"Bearer {contender.tokens[0]}"},
+async def _check_burst(contender: Contender, kept: Kept) -> None:
+    """Submit as many tasks as wrk has connections and hold every answer against its row.
+
+    wrk tells only errors from the rest, and hangs up on its last requests.
+    """
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=CONNECTIONS)) as client:
+        answers = await asyncio.gather(
+            *(_submit(client, contender, number) for number in range(CONNECTIONS))
         )
-    if answer.status_code != httpx.codes.CREATED:
-        raise BenchError(f"{contender.name} answered {answer.status_code}: {answer.text}")
+    others = [each for each in answers if each.status_code != httpx.codes.CREATED]
+    if others:
+        raise BenchError(
+            f"{contender.name}: expected 201, found {others[0].status_code} {others[0].text};"
+            f" its log ends with:\n{contender.read_log_end()}"
+        )
+    answered, rows = sorted(each.json()["task_id"] for each in answers), await kept.list_ids()
+    if answered != rows:
+        raise BenchError(f"{contender.name}: answered tasks {answered}, but kept {rows}")
+
+
+async def _submit(client: httpx.AsyncClient, contender: Contender, number: int) -> httpx.Response:
+    token = contender.tokens[number % len(contender.tokens)]
+    return await client.post(
+        contender.url,
+        json={"task_type": "IMAGE_RESIZE"},
+        headers={"Authorization": f"Bearer {token}"},
+    )
 
 
 async def _settle(kept: Kept, name: str, load: Load) -> int:

@@ -88,6 +88,11 @@ class Kept:
         """Return how many tasks there are."""
         return int(await self._connection.fetchval("SELECT count(*) FROM tasks"))
 
+    async def list_ids(self) -> list[int]:
+        """Return the ids of all tasks, in order."""
+        rows = await self._connection.fetch("SELECT id FROM tasks ORDER BY id")
+        return [row["id"] for row in rows]
+
     async def count_messages(self) -> int:
         """Return how many messages wait; nobody consumes them here."""
         queue = await self._channel.declare_queue(TASK_QUEUE, passive=True)
