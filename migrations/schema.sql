@@ -96,7 +96,8 @@ CREATE TABLE public.task_events (
     status public.task_status NOT NULL,
     kind text NOT NULL,
     actor text NOT NULL,
-    reason text
+    reason text,
+    "position" bigint DEFAULT ((pg_current_xact_id())::text)::bigint NOT NULL
 );
 CREATE TABLE public.task_results (
     task_id bigint NOT NULL,
@@ -216,6 +217,7 @@ CREATE INDEX auth_events_at ON public.auth_events USING btree (at);
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 CREATE INDEX live_tasks_ring_at ON public.live_tasks USING btree (ring_at);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
+CREATE INDEX task_events_position ON public.task_events USING btree ("position");
 CREATE UNIQUE INDEX tasks_retry_of ON public.tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);
 CREATE INDEX tasks_user_id_id ON public.tasks USING btree (user_id, id);
 CREATE INDEX token_families_expires_at ON public.token_families USING btree (expires_at);

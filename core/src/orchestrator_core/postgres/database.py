@@ -19,7 +19,7 @@ from orchestrator_core.errors import RowRefusedError, StoreUnavailableError
 from orchestrator_core.settings import PostgresSettings
 
 _ROW_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-_ABSENCES = (
+ABSENCES = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
@@ -36,6 +36,7 @@ _ABSENCES = (
     OSError,
     TimeoutError,
 )
+"""What asyncpg raises when Postgres is not there, not ready or not able; it may be again later."""
 _ACQUIRE_SECONDS = 1.0
 """Waiting longer for a free connection means that Postgres does not keep up: answer 503 instead."""
 
@@ -60,18 +61,11 @@ class Database:
             max_connections: an upper bound; connections are made when needed.
         """
         pool = asyncpg.create_pool(
-            host=settings.host,
-            port=settings.port,
-            user=settings.user,
-            password=settings.password.get_secret_value(),
-            database=settings.database,
-            timeout=settings.connect_timeout_seconds,
-            command_timeout=settings.statement_timeout_seconds,
+            **to_connect_arguments(settings, application=application),
             min_size=0,
             max_size=max_connections,
             max_inactive_connection_lifetime=60.0,
             reset=_leave_as_it_is,
-            server_settings=_server_settings(settings, application),
         )
         await pool
         try:
@@ -98,7 +92,7 @@ class Database:
                 yield connection
         except _ROW_FAULTS as error:
             raise RowRefusedError(f"{attempted}: {error}") from error
-        except _ABSENCES as error:
+        except ABSENCES as error:
             raise StoreUnavailableError("postgres", f"{attempted}: {error!r}") from error
 
     async def ping(self) -> None:
@@ -109,6 +103,20 @@ class Database:
         """
         async with self.answering("ping") as connection:
             await connection.fetchval("SELECT 1")
+
+
+def to_connect_arguments(settings: PostgresSettings, *, application: str) -> dict[str, Any]:
+    """Return what asyncpg needs to connect, with every deadline."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "user": settings.user,
+        "password": settings.password.get_secret_value(),
+        "database": settings.database,
+        "timeout": settings.connect_timeout_seconds,
+        "command_timeout": settings.statement_timeout_seconds,
+        "server_settings": _server_settings(settings, application),
+    }
 
 
 def _server_settings(settings: PostgresSettings, application: str) -> dict[str, str]:
