@@ -24,7 +24,7 @@ from orchestrator_worker.wiring import Resources, Worker, wire
 
 CONNECTIONS = 5
 """One each for claiming, settling, leasing and reporting, which never overlap with themselves,
-and one for publishing."""
+and one for publishing at the start and announcing from then on."""
 
 PUBLISH_BUDGET_SECONDS = 60.0
 
@@ -91,6 +91,7 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
                 stations.leases.run(),
                 stations.settler.run(),
                 worker.reporter.run(),
+                worker.announcer.run(),
                 resources.lanes.warm(),
                 publish(
                     worker.store,

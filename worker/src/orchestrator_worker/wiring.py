@@ -11,7 +11,9 @@ from random import Random
 from uuid import UUID
 
 from orchestrator_core.handlers import Handler
+from orchestrator_core.postgres.announcing import Announcer
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.event_store import EventStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.settings import AmqpSettings
@@ -46,6 +48,7 @@ class Worker:
     stations: Stations
     journeys: Journeys
     reporter: Reporter
+    announcer: Announcer
     consuming: Consuming
     signals: StopSignals
 
@@ -74,9 +77,12 @@ def wire(
     chance, lease_seconds = resources.chance, settings.lease_seconds
     slots, totals = Slots(settings.concurrency), Totals()
     tasks, store = TaskStore(resources.database), WorkerStore(resources.database)
+    announcer = Announcer(EventStore(resources.database))
     stations = Stations(
         claimer=Claimer(
-            functools.partial(tasks.claim, worker_id=worker_id, lease_seconds=lease_seconds),
+            announcer.after(
+                functools.partial(tasks.claim, worker_id=worker_id, lease_seconds=lease_seconds)
+            ),
             slots=slots.total,
             chance=chance,
         ),
@@ -91,7 +97,7 @@ def wire(
             max_result_bytes=settings.max_result_bytes,
             chance=chance,
         ),
-        settler=Settler(tasks.settle, slots=slots.total, chance=chance),
+        settler=Settler(announcer.after(tasks.settle), slots=slots.total, chance=chance),
     )
 
     def report(completions: int, busy_seconds: float) -> Awaitable[None]:
@@ -109,6 +115,7 @@ def wire(
         stations=stations,
         journeys=journeys,
         reporter=Reporter(report, totals),
+        announcer=announcer,
         consuming=Consuming(amqp, slots, journeys.start, client=client, chance=chance),
         signals=signals,
     )
