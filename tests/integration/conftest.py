@@ -5,7 +5,6 @@ After: tests get settings of the core, as the processes themselves read them.
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import services
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
+from own_stores import administer, create_database, drop_database, own_vhost, settings_of
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
@@ -43,12 +43,9 @@ def rabbitmq_service() -> Iterator[services.Service]:
 @pytest.fixture
 async def postgres_settings(postgres_service: services.Service) -> AsyncIterator[PostgresSettings]:
     """A database of this test's own with the whole schema; gone afterwards."""
-    name = f"test_{uuid.uuid4().hex}"
-    await _administer(postgres_service.port, f"CREATE DATABASE {name} TEMPLATE migrated")
-    yield PostgresSettings(
-        DB_HOST="127.0.0.1", DB_PORT=postgres_service.port, DB_USER="postgres", DB_NAME=name
-    )
-    await _administer(postgres_service.port, f"DROP DATABASE {name} WITH (FORCE)")
+    name = await create_database(postgres_service.port)
+    yield settings_of(postgres_service.port, name)
+    await drop_database(postgres_service.port, name)
 
 
 @pytest.fixture
@@ -60,7 +57,12 @@ async def database(postgres_settings: PostgresSettings) -> AsyncIterator[Databas
 @pytest.fixture
 async def redis_settings(redis_service: services.Service) -> RedisSettings:
     """An empty Redis: ids begin again in each test's database, and so must what hangs on them."""
-    settings = RedisSettings(REDIS_HOST="127.0.0.1", REDIS_PORT=redis_service.port)
+    settings = RedisSettings(
+        REDIS_HOST="127.0.0.1",
+        REDIS_PORT=redis_service.port,
+        # A busy machine is no absent Redis: tests of absence set a deadline of their own.
+        timeout_seconds=2.0,
+    )
     async with RedisConnection.open(settings) as connection:
         await connection.run("flush", lambda client: client.flushall())
     return settings
@@ -69,18 +71,14 @@ async def redis_settings(redis_service: services.Service) -> RedisSettings:
 @pytest.fixture
 def amqp_settings(rabbitmq_service: services.Service) -> Iterator[AmqpSettings]:
     """A virtual host of this test's own; gone afterwards."""
-    vhost = f"test-{uuid.uuid4().hex}"
-    services.broker_api(rabbitmq_service, "PUT", f"vhosts/{vhost}")
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    services.broker_api(rabbitmq_service, "PUT", f"permissions/{vhost}/guest", everything)
-    yield AmqpSettings(RABBITMQ_URL=f"amqp://guest:guest@127.0.0.1:{rabbitmq_service.port}/{vhost}")
-    services.broker_api(rabbitmq_service, "DELETE", f"vhosts/{vhost}")
+    with own_vhost(rabbitmq_service) as settings:
+        yield settings
 
 
 async def make_template(port: int) -> None:
     """Migrate once; each test's database is a copy, which takes a tenth of a second."""
     await _await_postgres(port)
-    await _administer(port, "CREATE DATABASE migrated")
+    await administer(port, "CREATE DATABASE migrated")
     connection = await asyncpg.connect(
         host="127.0.0.1", port=port, user="postgres", database="migrated"
     )
@@ -96,18 +94,8 @@ async def _await_postgres(port: int) -> None:
     async with asyncio.timeout(services.START_SECONDS):
         while True:
             try:
-                await _administer(port, "SELECT 1")
+                await administer(port, "SELECT 1")
             except asyncpg.CannotConnectNowError:
                 await asyncio.sleep(0.05)
             else:
                 return
-
-
-async def _administer(port: int, statement: str) -> None:
-    connection = await asyncpg.connect(
-        host="127.0.0.1", port=port, user="postgres", database="postgres"
-    )
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -2,90 +2,23 @@
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-import services
 from api_clients import JWT_SECRET, PASSWORD, a_task, a_user
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres.database import Database
-
-
-@dataclass
-class Served:
-    """A running process and where it listens."""
-
-    process: "subprocess.Popen[bytes]"
-    url: str
-    log: Path
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-def environment_of(settings: ProcessSettings, port: int) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "APP_PORT": str(port),
-        "ORCHESTRATOR_API_METRICS_PORT": "0",
-        "DB_HOST": settings.postgres.host,
-        "DB_PORT": str(settings.postgres.port),
-        "DB_USER": settings.postgres.user,
-        "DB_NAME": settings.postgres.database,
-        "REDIS_HOST": settings.redis.host,
-        "REDIS_PORT": str(settings.redis.port),
-        "RABBITMQ_URL": settings.amqp.url.get_secret_value(),
-        "JWT_SECRET": JWT_SECRET,
-        "ORCHESTRATOR_API_BCRYPT_ROUNDS": "4",
-    }
-
-
-@contextlib.contextmanager
-def serve(environment: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator_api", "serve"],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+from served_api import ServedApi, environment_of, process_of, serving_process
 
 
 @pytest.fixture
-async def served(process_settings: ProcessSettings, tmp_path: Path) -> AsyncIterator[Served]:
-    port, log = services.free_port(), tmp_path / "api.log"
-    with serve(environment_of(process_settings, port), log) as process:
-        url = f"http://127.0.0.1:{port}"
-        await await_ready(url, process, log)
-        yield Served(process, url, log)
-
-
-async def await_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    async with httpx.AsyncClient(base_url=url) as client:
-        while process.poll() is None:
-            with contextlib.suppress(httpx.TransportError):
-                if (await client.get("/readyz")).status_code == 200:
-                    return
-    output = await asyncio.to_thread(log.read_text)
-    raise AssertionError(f"the API ended instead of starting:\n{output}")
+def served(process_settings: ProcessSettings, tmp_path: Path) -> Iterator[ServedApi]:
+    with serving_process(environment_of(process_settings), tmp_path / "api.log") as served:
+        yield served
 
 
 async def await_closed_door(url: str) -> None:
@@ -96,12 +29,12 @@ async def await_closed_door(url: str) -> None:
                 await client.get("/livez")
 
 
-async def end(served: Served) -> int:
+async def end(served: ServedApi) -> int:
     served.process.send_signal(signal.SIGTERM)
     return await asyncio.to_thread(served.process.wait, 30)
 
 
-async def test_it_serves_under_gunicorn_and_ends_cleanly_on_sigterm(served: Served) -> None:
+async def test_it_serves_under_gunicorn_and_ends_cleanly_on_sigterm(served: ServedApi) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         task_id = await a_task(client, await a_user(client))
         live = await client.get("/livez")
@@ -115,7 +48,7 @@ async def test_it_serves_under_gunicorn_and_ends_cleanly_on_sigterm(served: Serv
 
 
 async def test_a_request_under_way_is_finished_before_the_process_ends(
-    served: Served, database: Database
+    served: ServedApi, database: Database
 ) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         user = await a_user(client)
@@ -136,7 +69,7 @@ async def test_a_request_under_way_is_finished_before_the_process_ends(
     assert code == 0
 
 
-async def test_every_line_of_the_log_is_json_and_holds_no_secret(served: Served) -> None:
+async def test_every_line_of_the_log_is_json_and_holds_no_secret(served: ServedApi) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         user = await a_user(client, "heidi")
         task_id = await a_task(client, user)
@@ -166,7 +99,7 @@ async def test_every_line_of_the_log_is_json_and_holds_no_secret(served: Served)
         assert secret not in text
 
 
-async def test_probes_leave_no_line_in_the_log(served: Served) -> None:
+async def test_probes_leave_no_line_in_the_log(served: ServedApi) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         for path in ("/livez", "/readyz", "/health"):
             await client.get(path)
@@ -175,7 +108,7 @@ async def test_probes_leave_no_line_in_the_log(served: Served) -> None:
     assert not any(line["event"] == "request" for line in served.lines())
 
 
-async def test_a_client_that_claims_another_address_is_not_believed(served: Served) -> None:
+async def test_a_client_that_claims_another_address_is_not_believed(served: ServedApi) -> None:
     async with httpx.AsyncClient(base_url=served.url) as client:
         answer = await client.post(
             "/api/v1/tasks", headers={"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "https"}
@@ -196,9 +129,9 @@ async def test_a_client_that_claims_another_address_is_not_believed(served: Serv
 async def test_with_wrong_settings_it_refuses_to_start_with_a_sentence(
     process_settings: ProcessSettings, tmp_path: Path, changes: dict[str, str], reason: str
 ) -> None:
-    environment = {**environment_of(process_settings, services.free_port()), **changes}
+    environment = environment_of(process_settings, **changes)
     log = tmp_path / "api.log"
-    with serve(environment, log) as process:
+    with process_of(environment, log) as process:
         code = await asyncio.to_thread(process.wait, 30)
 
     assert code == 1

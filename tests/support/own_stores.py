@@ -1,0 +1,90 @@
+"""A database, a virtual host and settings of a test's own, on servers that tests share.
+
+Before: ``services`` runs the servers.
+After: fixtures hand out settings; what they name is gone when the test is over.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+import services
+from api_clients import api_settings
+from orchestrator_api.settings import ProcessSettings
+from orchestrator_core.handlers import discover_handlers
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.worker_store import WorkerStore
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
+from orchestrator_worker.publishing import to_task_type
+
+
+@contextmanager
+def own_vhost(rabbitmq: services.Service) -> Iterator[AmqpSettings]:
+    """An empty virtual host."""
+    vhost = f"test-{uuid.uuid4().hex}"
+    services.broker_api(rabbitmq, "PUT", f"vhosts/{vhost}")
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    services.broker_api(rabbitmq, "PUT", f"permissions/{vhost}/guest", everything)
+    try:
+        yield AmqpSettings(RABBITMQ_URL=f"amqp://guest:guest@127.0.0.1:{rabbitmq.port}/{vhost}")
+    finally:
+        services.broker_api(rabbitmq, "DELETE", f"vhosts/{vhost}")
+
+
+@contextmanager
+def own_stores(
+    postgres: services.Service, redis: services.Service, rabbitmq: services.Service
+) -> Iterator[ProcessSettings]:
+    """Settings of an API over stores of its own, with every installed task type published.
+
+    For fixtures of a whole module, where no event loop runs.
+    """
+    name = asyncio.run(create_database(postgres.port))
+    try:
+        with own_vhost(rabbitmq) as amqp:
+            settings = settings_of(postgres.port, name)
+            asyncio.run(publish_installed_types(settings))
+            yield ProcessSettings(
+                api=api_settings(),
+                postgres=settings,
+                redis=RedisSettings(REDIS_HOST="127.0.0.1", REDIS_PORT=redis.port),
+                amqp=amqp,
+            )
+    finally:
+        asyncio.run(drop_database(postgres.port, name))
+
+
+async def publish_installed_types(settings: PostgresSettings) -> None:
+    """Do what the first worker does."""
+    async with Database.open(settings, application="test", max_connections=1) as database:
+        handlers = discover_handlers().values()
+        await WorkerStore(database).publish_types([to_task_type(each) for each in handlers])
+
+
+async def create_database(port: int) -> str:
+    """Copy the migrated database; return the copy's name."""
+    name = f"test_{uuid.uuid4().hex}"
+    await administer(port, f"CREATE DATABASE {name} TEMPLATE migrated")
+    return name
+
+
+async def drop_database(port: int, name: str) -> None:
+    await administer(port, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def settings_of(port: int, name: str) -> PostgresSettings:
+    return PostgresSettings(DB_HOST="127.0.0.1", DB_PORT=port, DB_USER="postgres", DB_NAME=name)
+
+
+async def administer(port: int, statement: str) -> None:
+    """Execute ``statement`` as the superuser, outside any test's database."""
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=port, user="postgres", database="postgres"
+    )
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
