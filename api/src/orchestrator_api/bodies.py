@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import from_json
 
 from orchestrator_api.errors import FieldFault, InvalidRequestError, UnsupportedMediaTypeError
@@ -29,8 +29,9 @@ def _to_whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_to_whole)]
-"""An integer as JSON has it: 3.0 is one, says JSON Schema, and some languages write it so."""
+# The bound stands first: behind the function it would not reach the schema.
+WholeNumber = Annotated[int, Field(ge=1), BeforeValidator(_to_whole)]
+"""1, 2, … as JSON has them: 3.0 is one too, says JSON Schema, and some languages write it so."""
 
 
 def json_body(model: type[ModelT]) -> Callable[[Request], Awaitable[ModelT]]:

@@ -40,11 +40,11 @@ class SubmitTask(BaseModel):
     ] = {}
     max_attempts: Annotated[
         WholeNumber | None,
-        Field(ge=1, description="the type's own number by default, and at most"),
+        Field(description="the type's own number by default, and at most"),
     ] = None
     timeout_seconds: Annotated[
         WholeNumber | None,
-        Field(ge=1, description="for one attempt; the type's own by default, and at most"),
+        Field(description="for one attempt; the type's own by default, and at most"),
     ] = None
 
 
