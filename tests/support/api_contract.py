@@ -8,9 +8,14 @@ After: it sends one good request per operation, or breaks it first.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+import httpx
+
+from api_clients import PASSWORD, User
 
 JSON = "application/json"
 SAMPLE_BYTES = b"a little file"
@@ -101,3 +106,45 @@ def an_example(media: Mapping[str, Any]) -> Any:
     if "examples" in media:
         return next(iter(media["examples"].values()))["value"]
     return media["example"]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A user who has one of everything that a path may name."""
+
+    user: User
+    names: Mapping[str, int]
+
+
+def sign_up(client: httpx.Client) -> User:
+    """Make an account and log in."""
+    name = f"user-{uuid.uuid4().hex[:12]}"
+    credentials = {"username": name, "password": PASSWORD}
+    registered = client.post("/auth/register", json=credentials).json()
+    tokens = client.post("/auth/login", json=credentials).json()
+    return User(registered["user_id"], name, tokens["access_token"], tokens["refresh_token"])
+
+
+def an_owner(client: httpx.Client, operations: Iterable[Operation], *, mark: str) -> Owner:
+    """Make a user with a task and a file.
+
+    Args:
+        client: of the API.
+        operations: what it can do.
+        mark: stands in everything that is made, so that a test can look for it.
+    """
+    user = sign_up(client)
+    wish = {"task_type": "IMAGE_RESIZE", "payload": {"image": mark}}
+    task = client.post("/api/v1/tasks", json=wish, headers=user.headers)
+    assert task.status_code == 201, task.text
+    names = {"user_id": user.id, "task_id": task.json()["task_id"]}
+    if any("{file_id}" in operation.path for operation in operations):
+        file = client.post(
+            "/api/v1/files",
+            params={"file_name": f"{mark}.txt"},
+            content=mark.encode(),
+            headers={**user.headers, "Content-Type": "text/plain"},
+        )
+        assert file.status_code == 201, file.text
+        names["file_id"] = file.json()["id"]
+    return Owner(user, names)
