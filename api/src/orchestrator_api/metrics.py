@@ -63,6 +63,39 @@ class LimitMetrics:
         self._degraded.set_function(is_degraded)
 
 
+class EventMetrics:
+    """Of those who follow tasks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._watching = Gauge(
+            "orchestrator_api_event_watchers",
+            "Streams and long polls under way.",
+            registry=registry,
+        )
+        self._read = Counter(
+            "orchestrator_api_events_read_total",
+            "Events that were read for those who follow tasks.",
+            registry=registry,
+        )
+        self._lagging = Counter(
+            "orchestrator_api_event_watchers_lagging_total",
+            "Streams that were ended because their clients read too slowly.",
+            registry=registry,
+        )
+
+    def count_read(self, count: int) -> None:
+        """Count ``count`` events."""
+        self._read.inc(count)
+
+    def count_lagging(self) -> None:
+        """Count one watcher that was too slow."""
+        self._lagging.inc()
+
+    def tell_watching_by(self, count: Callable[[], int]) -> None:
+        """Ask ``count`` whenever somebody reads the metrics."""
+        self._watching.set_function(count)
+
+
 class Metrics:
     """All metrics of one process."""
 
@@ -72,6 +105,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
         self.limits = LimitMetrics(self.registry)
+        self.events = EventMetrics(self.registry)
 
 
 @asynccontextmanager

@@ -76,6 +76,11 @@ class ApiSettings(Settings):
     """Requests that wait for the next commit; at 3,000 inserts a second, less than a second."""
     db_connections: int = Field(default=8, ge=2, le=100, alias="ORCHESTRATOR_API_DB_CONNECTIONS")
 
+    watchers: int = Field(default=1_000, gt=0, alias="ORCHESTRATOR_API_WATCHERS")
+    """Streams and long polls under way; 50 KB each. Beyond it 503."""
+    watchers_per_user: int = Field(default=32, gt=0, alias="ORCHESTRATOR_API_WATCHERS_PER_USER")
+    """Of one user; beyond it 429. A few pages open at a time, and a script that waits for tasks."""
+
     rate_limits: Json[LimitRules] = Field(
         default=LimitRules(), alias="ORCHESTRATOR_API_RATE_LIMITS"
     )

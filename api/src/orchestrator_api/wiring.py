@@ -15,6 +15,9 @@ from orchestrator_api.accounts.revocations import Revocations
 from orchestrator_api.accounts.service import AccountRules, AccountService
 from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
 from orchestrator_api.dispatching import FirstRings, Sweep
+from orchestrator_api.events.feed import EventFeed
+from orchestrator_api.events.places import Places
+from orchestrator_api.events.wiring import build_watching
 from orchestrator_api.limits.client_addresses import ClientAddresses
 from orchestrator_api.limits.limiter import Limiter
 from orchestrator_api.limits.local_buckets import LocalBuckets
@@ -44,7 +47,9 @@ class Services(TypedDict):
     access_tokens: AccessTokens
     accounts: AccountService
     catalogue: Catalogue
+    feed: EventFeed
     limits: RequestLimits
+    places: Places
     revocations: Revocations
     tasks: TaskService
     health: health.Health
@@ -70,12 +75,14 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     task_store, account_store = TaskStore(database), AccountStore(database)
     worker_store, chance = WorkerStore(database), SystemRandom()
     revocations = Revocations(account_store, lifetime_seconds=settings.api.access_token_ttl_seconds)
+    watching = build_watching(settings, database, revocations, metrics.events, chance=chance)
     rings = FirstRings(doorbell)
     keeper = build_keeper(task_store, rings, max_waiting=settings.api.waiting_tasks)
     limiter = Limiter(
         TokenBuckets(redis), LocalBuckets(replicas=settings.api.replicas), metrics.limits
     )
     background: list[Service] = [
+        *watching.services,
         limiter,
         revocations,
         rings,
@@ -84,8 +91,9 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         Pruning(account_store, worker_store, chance=chance),
     ]
     # What is kept last rings last, so the keeper drains before the rings.
+    drain = (watching.feed, keeper, rings)
     started = await enter(
-        running(background, drain=(keeper, rings), drain_seconds=settings.api.drain_seconds)
+        running(background, drain=drain, drain_seconds=settings.api.drain_seconds)
     )
 
     async def ask_rabbitmq() -> None:
@@ -104,7 +112,9 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             _build_account_rules(settings.api),
         ),
         catalogue=catalogue,
+        feed=watching.feed,
         limits=_build_limits(limiter, settings.api),
+        places=watching.places,
         revocations=revocations,
         tasks=TaskService(task_store, catalogue, keeper),
         health=health.Health(

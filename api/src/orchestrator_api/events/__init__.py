@@ -1,0 +1,1 @@
+"""Events: tasks followed as they go, as streams and as long polls."""

@@ -1,0 +1,53 @@
+"""Places for those who watch: so many in a process, so many for a user.
+
+A watching costs memory as long as it lasts, and some last for a quarter of an hour. Rate
+limits count beginnings only.
+
+Before: ``endpoints`` knows the caller.
+After: the place is held until the watching ends.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator_api.errors import RateLimitedError
+from orchestrator_core.errors import OverloadedError
+from orchestrator_core.tasks import UserId
+
+RETRY_AFTER_SECONDS = 5
+"""A long poll ends within a minute, a stream within a quarter of an hour."""
+
+
+class Places:
+    """How many watch, by user."""
+
+    def __init__(self, *, total: int, per_user: int) -> None:
+        self._total = total
+        self._per_user = per_user
+        self._taken: Counter[UserId] = Counter()
+
+    @property
+    def taken_count(self) -> int:
+        """How many places are taken."""
+        return self._taken.total()
+
+    @contextmanager
+    def taking(self, user_id: UserId) -> Iterator[None]:
+        """Hold a place until the context ends.
+
+        Raises:
+            OverloadedError: this process has none left.
+            RateLimitedError: the user has none left.
+        """
+        if self._taken[user_id] >= self._per_user:
+            raise RateLimitedError(RETRY_AFTER_SECONDS, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        if self.taken_count >= self._total:
+            raise OverloadedError("event streams", self._total)
+        self._taken[user_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[user_id] -= 1
+            if not self._taken[user_id]:
+                del self._taken[user_id]

@@ -1,0 +1,105 @@
+"""An answer that goes on: pieces sent as they come, until it is over for either side.
+
+Before: ``telling`` has what is to be said.
+After: the client reads until it goes away, or there is nothing more to say.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
+from dataclasses import dataclass
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+MEDIA_TYPE = "text/event-stream"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    # nginx collects answers otherwise, and an event would wait for the next ones.
+    "X-Accel-Buffering": "no",
+}
+_LAST_WORD_SECONDS = 1.0
+"""For a reader to take why it ends; one who reads nothing would keep us for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a stream is going to say."""
+
+    pieces: AsyncGenerator[bytes, None]
+    await_end: Callable[[], Awaitable[None]]
+    """Returns when the pieces should have come to their end, whether the client reads or not."""
+
+
+class EventStream(Response):
+    """An answer that ends when there is nothing more to tell, or nobody to be told."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self,
+        telling: AbstractAsyncContextManager[Telling],
+        place: AbstractContextManager[None],
+    ) -> None:
+        """Take what is opened when the answer begins and closed when it is over.
+
+        Args:
+            telling: what there is to say.
+            place: held meanwhile.
+        """
+        super().__init__(headers=_HEADERS)
+        # Its length is not known.
+        del self.headers["content-length"]
+        self._telling = telling
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer until it is over."""
+        del scope
+        with self._place:
+            async with self._telling as telling:
+                await self._answer(telling, receive, send)
+
+    async def _answer(self, telling: Telling, receive: Receive, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        await _send_until_over(telling, receive, send)
+
+
+async def await_disconnect(receive: Receive) -> None:
+    """Return when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_until_over(telling: Telling, receive: Receive, send: Send) -> None:
+    sending = asyncio.create_task(_send_all(telling.pieces, send))
+    leaving = asyncio.create_task(await_disconnect(receive))
+    ending = asyncio.create_task(_after_last_word(telling))
+    tasks = (sending, leaving, ending)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in tasks:
+            each.cancel()
+        # Whatever else they ended with: the answer has begun, and nobody can be told.
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if not sending.cancelled():
+        sending.result()
+
+
+async def _send_all(pieces: AsyncGenerator[bytes, None], send: Send) -> None:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _after_last_word(telling: Telling) -> None:
+    await telling.await_end()
+    await asyncio.sleep(_LAST_WORD_SECONDS)

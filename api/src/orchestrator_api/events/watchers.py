@@ -1,0 +1,110 @@
+"""Watchers: what one client still has to be told, in bounds.
+
+Before: ``feed`` offers each of them what is new.
+After: ``streams`` and ``long_polls`` take it, or learn that the watching is over.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Generic, TypeVar
+
+from orchestrator_core.events import EventPosition, TaskEvent
+
+MAX_WAITING = 256
+"""Events for one watcher, some 100 KB; who leaves so many unread does not read."""
+
+MarkT = TypeVar("MarkT", int, EventPosition)
+
+
+class Ending(Enum):
+    """Why a watching is over before its watcher wanted; in words for him."""
+
+    LAGGING = "too slow: events have piled up"
+    LEAVING = "this server is stopping"
+
+
+class Watcher(Generic[MarkT]):
+    """Somebody who watches: a bounded queue that takes no event twice."""
+
+    def __init__(
+        self,
+        mark_of: Callable[[TaskEvent], MarkT],
+        *,
+        after: MarkT,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        """Watch from now on.
+
+        Args:
+            mark_of: what orders the events of this watching.
+            after: the mark of the last event that needs no telling.
+            max_waiting: more events than that do not wait.
+        """
+        self._mark_of: Callable[[TaskEvent], MarkT] = mark_of
+        self._max_waiting = max_waiting
+        self._waiting: deque[TaskEvent] = deque()
+        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.after: MarkT = after
+        self.ending: Ending | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no other event may wait."""
+        return len(self._waiting) >= self._max_waiting
+
+    def offer(self, event: TaskEvent) -> bool:
+        """Have ``event`` told, unless it has been or the watching is over.
+
+        Returns:
+            False when it is new but there is no room.
+        """
+        mark = self._mark_of(event)
+        if self.ending is not None or mark <= self.after:
+            return True
+        if self.is_full:
+            return False
+        self.after = mark
+        self._waiting.append(event)
+        self._changed.set()
+        return True
+
+    def end(self, ending: Ending) -> None:
+        """Tell nothing more."""
+        if self.ending is None:
+            self.ending = ending
+            self._waiting.clear()
+            self._changed.set()
+            self._ended.set()
+
+    async def take(self, *, within_seconds: float) -> TaskEvent | None:
+        """Return the next event; None when there is none in time or the watching is over."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return None
+        event = self._waiting.popleft() if self._waiting else None
+        if not self._waiting and self.ending is None:
+            self._changed.clear()
+        return event
+
+    async def await_end(self) -> None:
+        """Return when the watching is over."""
+        await self._ended.wait()
+
+
+class TaskWatcher(Watcher[int]):
+    """Watches one task, by the numbers of its events."""
+
+    def __init__(self, *, after: int, max_waiting: int = MAX_WAITING) -> None:
+        super().__init__(lambda event: event.seq, after=after, max_waiting=max_waiting)
+
+
+class UserWatcher(Watcher[EventPosition]):
+    """Watches all tasks of a user, by the positions of their events."""
+
+    def __init__(self, *, after: EventPosition, max_waiting: int = MAX_WAITING) -> None:
+        super().__init__(lambda event: event.position, after=after, max_waiting=max_waiting)
