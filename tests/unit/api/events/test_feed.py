@@ -1,0 +1,213 @@
+"""The one reader of a process: for whom it reads, when, and what it does without Postgres."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from event_builders import a_position, an_event
+from orchestrator_api.events.feed import EventFeed
+from orchestrator_api.events.watchers import MAX_WAITING, Ending
+from orchestrator_api.metrics import EventMetrics
+from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.events import EventPosition, TaskEvent
+from orchestrator_core.postgres.event_store import EventPage
+from orchestrator_core.tasks import TaskId, UserId
+
+ADA, EVE = UserId(1), UserId(2)
+FOREVER = 60.0
+
+
+class History:
+    """Events in memory, told as Postgres tells them."""
+
+    def __init__(self) -> None:
+        self.events: list[TaskEvent] = []
+        self.horizon = a_position(100)
+        self.is_away = False
+        self.is_more_coming = False
+        self.readings: asyncio.Queue[str] = asyncio.Queue()
+
+    def write(self, *events: TaskEvent) -> None:
+        self.events += events
+        self.horizon = a_position(max(each.position.transaction for each in events) + 1)
+
+    async def read_of_tasks(self, marks: Mapping[TaskId, int], *, limit: int) -> list[TaskEvent]:
+        self._note("tasks")
+        found = [each for each in self.events if each.seq > marks.get(each.task_id, 1 << 31)]
+        return found[:limit]
+
+    async def read_page(
+        self, user_ids: Sequence[UserId], *, after: EventPosition, max_scan: int
+    ) -> EventPage:
+        self._note("page")
+        seen = [each for each in self.events if after < each.position < self.horizon][:max_scan]
+        end = seen[-1].position if len(seen) == max_scan else self.horizon
+        own = [each for each in seen if each.user_id in user_ids]
+        return EventPage(own, end, self.is_more_coming or len(seen) == max_scan)
+
+    async def read_horizon(self) -> EventPosition:
+        self._note("horizon")
+        return self.horizon
+
+    def _note(self, what: str) -> None:
+        self.readings.put_nowait(what)
+        if self.is_away:
+            raise StoreUnavailableError("postgres", what)
+
+
+@pytest.fixture
+def history() -> History:
+    return History()
+
+
+@pytest.fixture
+def feed(history: History) -> EventFeed:
+    return EventFeed(history, EventMetrics(CollectorRegistry()), poll_seconds=0.2)
+
+
+@asynccontextmanager
+async def running(feed: EventFeed) -> AsyncIterator[None]:
+    task = asyncio.create_task(feed.run())
+    yield
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_while_nobody_watches_nothing_is_read(feed: EventFeed, history: History) -> None:
+    async with running(feed):
+        feed.wake("announced")
+        await asyncio.sleep(0.3)
+
+    assert history.readings.empty()
+
+
+async def test_of_two_who_watch_a_task_each_gets_what_he_lacks(
+    feed: EventFeed, history: History
+) -> None:
+    history.write(*(an_event(seq) for seq in (1, 2, 3)))
+    with (
+        feed.watching_task(TaskId(1), after=0) as fresh,
+        feed.watching_task(TaskId(1), after=2) as returned,
+    ):
+        await feed.read()
+        first = [await fresh.take(within_seconds=0) for _ in range(4)]
+        second = [await returned.take(within_seconds=0) for _ in range(2)]
+
+    assert [event and event.seq for event in first] == [1, 2, 3, None]
+    assert [event and event.seq for event in second] == [3, None]
+
+
+async def test_a_user_who_came_between_two_readings_is_told_what_comes_after(
+    feed: EventFeed, history: History
+) -> None:
+    async with feed.watching_user(ADA, after=None) as early:
+        history.write(an_event(1, transaction=101), an_event(1, user_id=EVE, transaction=102))
+        async with feed.watching_user(ADA, after=None) as late:
+            await feed.read()
+            told = [await each.watcher.take(within_seconds=0) for each in (early, late)]
+
+    assert [event and event.user_id for event in told] == [ADA, ADA]
+    assert early.live_from == late.live_from == a_position(100)
+
+
+async def test_what_lies_before_the_watching_is_replayed_and_nothing_is_told_twice(
+    feed: EventFeed, history: History
+) -> None:
+    history.write(*(an_event(seq, transaction=100 + seq) for seq in range(1, 6)))
+    async with feed.watching_user(EVE, after=None):
+        history.write(*(an_event(seq, transaction=100 + seq) for seq in range(6, 9)))
+        async with feed.watching_user(ADA, after=a_position(102, 1, 2)) as watch:
+            replayed = [
+                event.seq async for page in feed.replay(ADA, watch) for event in page.events
+            ]
+            await feed.read()
+            live = [await watch.watcher.take(within_seconds=0) for _ in range(4)]
+
+    assert replayed == [3, 4, 5]
+    assert [event and event.seq for event in live] == [6, 7, 8, None]
+
+
+async def test_who_does_not_read_is_ended_and_costs_no_other_an_event(
+    feed: EventFeed, history: History
+) -> None:
+    history.write(*(an_event(seq, transaction=100 + seq) for seq in range(1, MAX_WAITING + 1)))
+    history.horizon = a_position(100)
+    async with (
+        feed.watching_user(ADA, after=None) as stuck,
+        feed.watching_user(ADA, after=None) as quick,
+    ):
+        history.horizon = a_position(1_000)
+        await feed.read()
+        await quick.watcher.take(within_seconds=0)
+        history.write(an_event(MAX_WAITING + 1, transaction=2_000))
+        await feed.read()
+
+        assert stuck.watcher.ending is Ending.LAGGING
+        assert quick.watcher.ending is None
+
+
+async def test_a_task_with_a_long_history_is_told_as_its_watcher_reads(
+    feed: EventFeed, history: History
+) -> None:
+    count = 2 * MAX_WAITING + 10
+    history.write(*(an_event(seq) for seq in range(1, count + 1)))
+    told: list[int] = []
+    with feed.watching_task(TaskId(1), after=0) as watcher:
+        while len(told) < count:
+            await feed.read()
+            while event := await watcher.take(within_seconds=0):
+                told.append(event.seq)
+
+    assert told == list(range(1, count + 1))
+
+
+async def test_without_postgres_it_waits_and_then_goes_on_where_it_was(
+    feed: EventFeed, history: History
+) -> None:
+    async with feed.watching_user(ADA, after=None) as watch, running(feed):
+        history.is_away = True
+        history.write(an_event(1, transaction=101))
+        feed.wake()
+        while not history.readings.empty():
+            history.readings.get_nowait()
+        for _ in range(2):
+            await history.readings.get()
+        history.is_away = False
+        event = await watch.watcher.take(within_seconds=FOREVER)
+
+    assert event is not None
+
+
+async def test_what_is_held_back_is_asked_for_soon_and_then_more_and_more_rarely(
+    feed: EventFeed, history: History
+) -> None:
+    clock = asyncio.get_running_loop().time
+    history.is_more_coming = True
+    times: list[float] = []
+    async with feed.watching_user(ADA, after=None), running(feed):
+        while len(times) < 5:
+            if await history.readings.get() == "page":
+                times.append(clock())
+    waits = [after - before for before, after in itertools.pairwise(times)]
+
+    assert waits[0] < 0.2
+    assert waits[-1] > waits[0]
+
+
+async def test_leaving_ends_every_watching_also_those_that_come_later(feed: EventFeed) -> None:
+    async with feed.watching_user(ADA, after=None) as watch:
+        with feed.watching_task(TaskId(1), after=0) as watcher:
+            draining = asyncio.create_task(feed.drain())
+            await asyncio.sleep(0)
+            endings = [watch.watcher.ending, watcher.ending]
+            with feed.watching_task(TaskId(1), after=0) as late:
+                endings.append(late.ending)
+            was_drained = draining.done()
+    await draining
+
+    assert endings == [Ending.LEAVING] * 3
+    assert not was_drained
