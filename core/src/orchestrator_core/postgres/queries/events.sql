@@ -10,8 +10,8 @@ LIMIT $3;
 
 -- name: read_event_page
 -- What is new of users $4 after position ($1, $2, $3), having looked at no more than $5 events of
--- all users; uses task_events_position, then tasks_pkey. Looking at them comes first, in a step of
--- its own: from a user's tasks it could take as long as he has many.
+-- all users; uses task_events_position, then tasks_pkey for each. Never the other way round: a user
+-- may have millions of tasks.
 -- The last row has no event: it tells where looking ended. Nothing at or above the horizon is
 -- told, as a transaction with a lower id may still commit.
 WITH horizon AS MATERIALIZED (
@@ -24,22 +24,21 @@ WITH horizon AS MATERIALIZED (
       AND position < (SELECT position FROM horizon)
     ORDER BY position, task_id, seq
     LIMIT $5::integer
-), page AS (
-    SELECT l.*, t.user_id
+), owned AS MATERIALIZED (
+    SELECT l.*, (SELECT t.user_id FROM tasks t WHERE t.id = l.task_id) AS user_id
     FROM looked_at l
-    JOIN tasks t ON t.id = l.task_id
-    WHERE t.user_id = ANY($4::bigint[])
 ), last AS (
     SELECT position, task_id, seq FROM looked_at ORDER BY position, task_id, seq
     OFFSET $5::integer - 1
 )
 SELECT position, task_id, seq, at, status, kind, reason, user_id, NULL AS is_more_coming
-FROM page
+FROM owned
+WHERE user_id = ANY($4::bigint[])
 UNION ALL
 SELECT coalesce(last.position, horizon.position), coalesce(last.task_id, 0), coalesce(last.seq, 0),
        NULL, NULL, NULL, NULL, NULL,
        last.position IS NOT NULL
-       OR EXISTS (SELECT FROM task_events e WHERE e.position >= horizon.position)
+       OR coalesce((SELECT max(e.position) FROM task_events e) >= horizon.position, false)
 FROM horizon LEFT JOIN last ON true
 ORDER BY is_more_coming NULLS FIRST, position, task_id, seq;
 
