@@ -77,9 +77,9 @@ class EventMetrics:
             "Events that were read for those who follow tasks.",
             registry=registry,
         )
-        self._lagging = Counter(
-            "orchestrator_api_event_watchers_lagging_total",
-            "Streams that were ended because their clients read too slowly.",
+        self._behind = Counter(
+            "orchestrator_api_event_watchers_behind_total",
+            "Times that a stream had more to tell than may wait, and went back to the history.",
             registry=registry,
         )
 
@@ -87,9 +87,9 @@ class EventMetrics:
         """Count ``count`` events."""
         self._read.inc(count)
 
-    def count_lagging(self) -> None:
-        """Count one watcher that was too slow."""
-        self._lagging.inc()
+    def count_behind(self) -> None:
+        """Count one watcher that has fallen behind."""
+        self._behind.inc()
 
     def tell_watching_by(self, count: Callable[[], int]) -> None:
         """Ask ``count`` whenever somebody reads the metrics."""

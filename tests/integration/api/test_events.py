@@ -1,27 +1,33 @@
 """Following tasks: everything is told once, in whatever order it commits and whoever fails."""
 
 import asyncio
+import signal
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import httpx
 import pytest
 
 from api_clients import User, a_task, a_user, api_settings
 from event_streams import (
     LiveApi,
     Message,
+    read_messages,
     serving_live,
     take_events,
 )
+from orchestrator_api.events.watchers import MAX_WAITING
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.attempts import Claim, ResultFile, Settlement, Succeeded
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.event_store import EventStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.tasks import TaskId
+from served_api import environment_of, serving_process
 from worker_bench import until
 
 DONE = Succeeded(ResultFile(content=b"x", content_type="text/plain", file_name="x.txt"))
@@ -197,6 +203,25 @@ async def test_a_replay_of_everything_goes_over_into_what_happens_now(
     assert kinds_of([now]) == [(tasks[0], 2, "CLAIMED")]
 
 
+async def test_more_at_once_than_may_wait_is_told_all_the_same(
+    live: LiveApi, user: User, database: Database
+) -> None:
+    task_id, count = await a_task(live.client, user), 3 * MAX_WAITING
+    async with live.following("/api/v1/events", user) as messages:
+        await anext(messages)
+        async with database.answering("write") as connection:
+            await connection.execute(
+                "INSERT INTO task_events (task_id, seq, epoch, status, kind, actor)"
+                " SELECT $1, seq, 0, 'PENDING', 'NOTED', 'test' FROM generate_series(2, $2) seq",
+                task_id,
+                count,
+            )
+        await a_task(live.client, user)
+        events = await take_events(messages, count)
+
+    assert [each.data["seq"] for each in events] == [*range(2, count + 1), 1]
+
+
 async def test_nobody_follows_the_task_of_somebody_else(
     live: LiveApi, user: User, stranger: User
 ) -> None:
@@ -363,3 +388,27 @@ async def test_a_stopping_server_ends_its_streams_and_is_gone_within_its_time(
     assert [each.comment for each in rest] == ["this server is stopping"]
     assert took_seconds < 2
     await until(is_gone)
+
+
+async def test_a_process_that_is_told_to_stop_does_not_wait_for_its_streams(
+    process_settings: ProcessSettings, tmp_path: Path
+) -> None:
+    log = tmp_path / "api.log"
+    with serving_process(environment_of(process_settings), log) as served:
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            user = await a_user(client)
+            task_id = await a_task(client, user)
+            path = f"/api/v1/tasks/{task_id}/events"
+            async with client.stream("GET", path, headers=user.headers) as answer:
+                messages = read_messages(answer)
+                await take_events(messages, 1)
+                began = time.monotonic()
+                served.process.send_signal(signal.SIGTERM)
+                rest = [message async for message in messages]
+            code = await asyncio.to_thread(served.process.wait, 30)
+            took_seconds = time.monotonic() - began
+
+    assert [each.comment for each in rest] == ["this server is stopping"]
+    assert code == 0
+    assert took_seconds < process_settings.api.drain_seconds
+    assert [line for line in served.lines() if line["level"] in ("warning", "error")] == []

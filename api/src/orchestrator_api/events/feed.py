@@ -169,6 +169,13 @@ class EventFeed:
             events = [event for event in page.events if event.position <= watch.live_from]
             yield EventPage(events, after, page.is_more_coming)
 
+    async def catch_up(self, watcher: UserWatcher) -> UserWatch:
+        """Return what a watcher that is behind has to be told from the history."""
+        async with self._reading:
+            replay_from = watcher.after
+            watcher.catch_up(self._read_to)
+        return UserWatch(watcher, replay_from, self._read_to)
+
     def leave(self) -> None:
         """End every watching, now and from now on: this process is about to stop."""
         self._is_leaving = True
@@ -237,9 +244,9 @@ class EventFeed:
     def _tell_users(self, events: Sequence[TaskEvent]) -> None:
         for event in events:
             for each in self._by_user.get(event.user_id, ()):
-                if not each.offer(event):
-                    each.end(Ending.LAGGING)
-                    self._metrics.count_lagging()
+                was_behind = each.is_behind
+                if not each.offer(event) and not was_behind:
+                    self._metrics.count_behind()
 
     def _choose_pause(self, *, told: bool, is_more_coming: bool) -> None:
         """Decide how long to wait for an announcement.

@@ -6,7 +6,7 @@ After: the client reads until it goes away, or there is nothing more to say.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, suppress
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -18,6 +18,8 @@ _HEADERS = {
     # nginx collects answers otherwise, and an event would wait for the next ones.
     "X-Accel-Buffering": "no",
 }
+PATIENCE_SECONDS = 30.0
+"""A client that has taken nothing for so long is let go; what waits for it meanwhile is bounded."""
 _LAST_WORD_SECONDS = 1.0
 """For a reader to take why it ends; one who reads nothing would keep us for ever."""
 
@@ -90,13 +92,15 @@ async def _send_until_over(telling: Telling, receive: Receive, send: Send) -> No
         # Whatever else they ended with: the answer has begun, and nobody can be told.
         await asyncio.gather(*tasks, return_exceptions=True)
     if not sending.cancelled():
-        sending.result()
+        with suppress(TimeoutError):
+            sending.result()
 
 
 async def _send_all(pieces: AsyncGenerator[bytes, None], send: Send) -> None:
     async with aclosing(pieces):
         async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

@@ -81,26 +81,34 @@ async def _tell_task(watcher: TaskWatcher, permit: Permit) -> Pieces:
 
 async def _tell_user(feed: EventFeed, user_id: UserId, watch: UserWatch, permit: Permit) -> Pieces:
     yield _to_opening(to_id(watch.replay_from))
+    watcher = watch.watcher
     try:
-        async for page in feed.replay(user_id, watch):
-            if permit.expiry is not None:
-                break
-            for event in page.events:
-                yield _to_piece(event, to_id(event.position))
-            # Who comes back after this need not have it searched again.
-            yield _to_mark(page.end)
+        async for piece in _replay(feed, user_id, watch, permit):
+            yield piece
+        async for news in _take_until_over(watcher, permit):
+            match news:
+                case None if watcher.is_behind:
+                    async for piece in _replay(feed, user_id, await feed.catch_up(watcher), permit):
+                        yield piece
+                case None:
+                    # Who comes back after hours of silence need not have them searched.
+                    yield _to_mark(max(feed.read_to, watcher.after))
+                case Enum():
+                    yield _to_comment(news.value)
+                case TaskEvent():
+                    yield _to_piece(news, to_id(news.position))
     except StoreUnavailableError:
         yield _to_comment("the history can't be read now: come back")
-        return
-    async for news in _take_until_over(watch.watcher, permit):
-        match news:
-            case None:
-                # Who comes back after hours of silence need not have them searched either.
-                yield _to_mark(max(feed.read_to, watch.watcher.after))
-            case Enum():
-                yield _to_comment(news.value)
-            case TaskEvent():
-                yield _to_piece(news, to_id(news.position))
+
+
+async def _replay(feed: EventFeed, user_id: UserId, watch: UserWatch, permit: Permit) -> Pieces:
+    async for page in feed.replay(user_id, watch):
+        if permit.expiry is not None or watch.watcher.ending is not None:
+            return
+        for event in page.events:
+            yield _to_piece(event, to_id(event.position))
+        # Who comes back after this need not have it searched again.
+        yield _to_mark(page.end)
 
 
 async def _take_until_over(

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from orchestrator_core.events import EventPosition, TaskEvent
 
 MAX_WAITING = 256
-"""Events for one watcher, some 100 KB; who leaves so many unread does not read."""
+"""Events for one watcher, some 100 KB; who is further behind reads the history instead."""
 
 MarkT = TypeVar("MarkT", int, EventPosition)
 
@@ -21,7 +21,6 @@ MarkT = TypeVar("MarkT", int, EventPosition)
 class Ending(Enum):
     """Why a watching is over before its watcher wanted; in words for him."""
 
-    LAGGING = "too slow: events have piled up"
     LEAVING = "this server is stopping"
 
 
@@ -59,7 +58,7 @@ class Watcher(Generic[MarkT]):
         """Have ``event`` told, unless it has been or the watching is over.
 
         Returns:
-            False when it is new but there is no room.
+            False when it is new but has no room.
         """
         mark = self._mark_of(event)
         if self.ending is not None or mark <= self.after:
@@ -80,16 +79,21 @@ class Watcher(Generic[MarkT]):
             self._ended.set()
 
     async def take(self, *, within_seconds: float) -> TaskEvent | None:
-        """Return the next event; None when there is none in time or the watching is over."""
+        """Return the next event; None when there is none in time, or none will come."""
         try:
             async with asyncio.timeout(within_seconds):
                 await self._changed.wait()
         except TimeoutError:
             return None
         event = self._waiting.popleft() if self._waiting else None
-        if not self._waiting and self.ending is None:
+        if not self._waiting and self._is_expecting:
             self._changed.clear()
         return event
+
+    @property
+    def _is_expecting(self) -> bool:
+        """Whether it is of use to wait for another event."""
+        return self.ending is None
 
     async def await_end(self) -> None:
         """Return when the watching is over."""
@@ -108,3 +112,19 @@ class UserWatcher(Watcher[EventPosition]):
 
     def __init__(self, *, after: EventPosition, max_waiting: int = MAX_WAITING) -> None:
         super().__init__(lambda event: event.position, after=after, max_waiting=max_waiting)
+        self.is_behind = False
+        """Whether events had no room; they come after ``after`` and must be read elsewhere."""
+
+    def offer(self, event: TaskEvent) -> bool:
+        """Have ``event`` told; from the first one without room on, offer it no other."""
+        if not self.is_behind:
+            self.is_behind = not super().offer(event)
+        return not self.is_behind
+
+    def catch_up(self, live_from: EventPosition) -> None:
+        """Take what comes after ``live_from`` again; what lies before is read elsewhere."""
+        self.after, self.is_behind = live_from, False
+
+    @property
+    def _is_expecting(self) -> bool:
+        return super()._is_expecting and not self.is_behind

@@ -131,23 +131,33 @@ async def test_what_lies_before_the_watching_is_replayed_and_nothing_is_told_twi
     assert [event and event.seq for event in live] == [6, 7, 8, None]
 
 
-async def test_who_does_not_read_is_ended_and_costs_no_other_an_event(
+async def test_who_falls_behind_costs_no_other_an_event_and_is_told_the_rest_from_the_history(
     feed: EventFeed, history: History
 ) -> None:
-    history.write(*(an_event(seq, transaction=100 + seq) for seq in range(1, MAX_WAITING + 1)))
-    history.horizon = a_position(100)
     async with (
-        feed.watching_user(ADA, after=None) as stuck,
+        feed.watching_user(ADA, after=None) as slow,
         feed.watching_user(ADA, after=None) as quick,
     ):
-        history.horizon = a_position(1_000)
+        history.write(*(an_event(seq, transaction=100 + seq) for seq in range(1, MAX_WAITING + 1)))
         await feed.read()
         await quick.watcher.take(within_seconds=0)
         history.write(an_event(MAX_WAITING + 1, transaction=2_000))
         await feed.read()
+        behind = [each.watcher.is_behind for each in (slow, quick)]
 
-        assert stuck.watcher.ending is Ending.LAGGING
-        assert quick.watcher.ending is None
+        told = []
+        while event := await slow.watcher.take(within_seconds=0):
+            told.append(event.seq)
+        again = await feed.catch_up(slow.watcher)
+        told += [event.seq async for page in feed.replay(ADA, again) for event in page.events]
+        history.write(an_event(MAX_WAITING + 2, transaction=3_000))
+        await feed.read()
+        now = await slow.watcher.take(within_seconds=0)
+
+    assert behind == [True, False]
+    assert told == list(range(1, MAX_WAITING + 2))
+    assert now is not None
+    assert now.seq == MAX_WAITING + 2
 
 
 async def test_a_task_with_a_long_history_is_told_as_its_watcher_reads(

@@ -136,6 +136,25 @@ async def test_a_client_that_reads_nothing_is_let_go_when_the_end_has_come(monke
     assert not place.is_telling
 
 
+async def test_a_client_that_takes_nothing_for_long_is_let_go(monkeypatch) -> None:
+    monkeypatch.setattr(streaming, "PATIENCE_SECONDS", 0.01)
+    client, place = Client(), Place()
+    answering = asyncio.create_task(
+        answer(
+            EventStream(place.telling(b"one", b"two", ends=False), place.taking()),
+            client.receive,
+            client.send,
+        )
+    )
+    await client.has_begun.wait()
+    client.reads.clear()
+
+    await answering
+
+    assert not place.is_held
+    assert not place.is_telling
+
+
 async def test_what_is_refused_on_opening_is_refused_before_the_answer_begins() -> None:
     client = Client()
 

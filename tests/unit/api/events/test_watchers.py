@@ -49,6 +49,20 @@ async def test_it_holds_only_so_many_and_says_what_it_could_not_take() -> None:
     assert watcher.offer(an_event(3))
 
 
+async def test_a_users_watcher_that_is_behind_takes_nothing_more_and_does_not_wait() -> None:
+    watcher = UserWatcher(after=a_position(0), max_waiting=1)
+
+    accepted = [watcher.offer(an_event(seq)) for seq in (1, 2, 3)]
+    taken = [await watcher.take(within_seconds=FOREVER) for _ in range(2)]
+    accepted.append(watcher.offer(an_event(3)))
+    watcher.catch_up(a_position(3, 1, 3))
+    accepted.append(watcher.offer(an_event(4)))
+
+    assert accepted == [True, False, False, False, True]
+    assert [event and event.seq for event in taken] == [1, None]
+    assert watcher.after == a_position(4, 1, 4)
+
+
 async def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
     watcher = TaskWatcher(after=0)
     waiting = asyncio.create_task(watcher.take(within_seconds=FOREVER))
