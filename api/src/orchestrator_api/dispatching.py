@@ -12,7 +12,7 @@ After: workers get envelopes and claim the rows.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Protocol
 
@@ -124,12 +124,24 @@ class Sweep:
         bell: Bell,
         *,
         chance: Random,
+        announce: Callable[[], None] = lambda: None,
         ring_again_seconds: float = RING_AGAIN_SECONDS,
     ) -> None:
+        """Take the stores.
+
+        Args:
+            tasks: to take rings from.
+            load: says how much is ready.
+            bell: to ring.
+            chance: keeps replicas apart.
+            announce: called when tasks were ended, for those who follow them.
+            ring_again_seconds: until a ring that led to nothing is repeated.
+        """
         self._tasks = tasks
         self._load = load
         self._bell = bell
         self._chance = chance
+        self._announce = announce
         self._ring_again_seconds = ring_again_seconds
         self._absent: str | None = None
 
@@ -175,6 +187,8 @@ class Sweep:
             failed = await self._tasks.fail_exhausted(limit=PAGE_RINGS)
             for task_id in failed:
                 _log.warning("task failed: its last worker was lost", task_id=task_id)
+            if failed:
+                self._announce()
             if len(failed) < PAGE_RINGS:
                 return
 

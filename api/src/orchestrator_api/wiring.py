@@ -87,7 +87,13 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         revocations,
         rings,
         keeper,
-        Sweep(task_store, LoadStore(database), doorbell, chance=chance),
+        Sweep(
+            task_store,
+            LoadStore(database),
+            doorbell,
+            chance=chance,
+            announce=watching.announcer.offer,
+        ),
         Pruning(account_store, worker_store, chance=chance),
     ]
     # What is kept last rings last, so the keeper drains before the rings.

@@ -20,6 +20,7 @@ from event_streams import (
     serving_live,
     take_events,
 )
+from orchestrator_api.events import streams
 from orchestrator_api.events.watchers import MAX_WAITING
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.attempts import Claim, ResultFile, Settlement, Succeeded
@@ -412,3 +413,38 @@ async def test_a_process_that_is_told_to_stop_does_not_wait_for_its_streams(
     assert code == 0
     assert took_seconds < process_settings.api.drain_seconds
     assert [line for line in served.lines() if line["level"] in ("warning", "error")] == []
+
+
+async def test_a_client_that_stops_reading_is_let_go_and_holds_no_memory_meanwhile(
+    live: LiveApi, user: User, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PATIENCE_SECONDS", 0.5)
+    task_id = await a_task(live.client, user)
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", live.client.base_url.port, limit=1_024
+    )
+    writer.write(
+        f"GET /api/v1/events HTTP/1.1\r\nHost: api\r\n"
+        f"Authorization: Bearer {user.access_token}\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"retry: ")
+
+    # Above all that the kernel's buffers and uvicorn's take.
+    async with database.answering("write") as connection:
+        await connection.execute(
+            "INSERT INTO task_events (task_id, seq, epoch, status, kind, actor, reason)"
+            " SELECT $1, seq, 0, 'PENDING', 'NOTED', 'test', repeat('x', 2000)"
+            " FROM generate_series(2, 8000) seq",
+            task_id,
+        )
+    [[watcher]] = live.feed._by_user.values()  # noqa: SLF001 - what it holds is the promise
+
+    async def is_behind() -> bool:
+        return watcher.is_behind
+
+    await until(is_behind)
+    waiting = len(watcher._waiting)  # noqa: SLF001 - as above
+    await await_free(live)
+    writer.close()
+
+    assert waiting <= MAX_WAITING
