@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+from kept_tasks import keep_tasks
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
@@ -161,7 +162,7 @@ class Bench:
         ring_again_seconds: float = RING_AGAIN_SECONDS,
     ) -> list[TaskId]:
         """Keep tasks and ring ``rings`` times for each; the sweep rings for what was lost."""
-        ids = await self.store.insert(tasks, ring_after_seconds=ring_again_seconds)
+        ids = await keep_tasks(self.database, tasks, ring_after_seconds=ring_again_seconds)
         for _ in range(rings):
             await self.doorbell.ring([TaskEnvelope(task_id) for task_id in ids])
         return ids

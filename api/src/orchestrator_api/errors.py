@@ -3,6 +3,7 @@
     OrchestratorError
     ├── InvalidRequestError        the client's data is wrong; each fault names its field
     ├── BodyTooLargeError          the body passes the limit
+    ├── BodyTooSlowError           the body does not come within the request's time
     ├── UnsupportedMediaTypeError  the body's type is not one that this call takes
     ├── QuotaExceededError         the user's files would take more room than allowed
     ├── RateLimitedError           too many requests from this user or address
@@ -22,7 +23,7 @@ After: ``problems`` maps each to an answer.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.errors import OrchestratorError, UnknownTaskTypeError
 from orchestrator_core.tasks import TaskStatus
 
 
@@ -34,6 +35,12 @@ class FieldFault:
     """Where: ``payload.width``, ``limit``; ``body`` for the whole."""
     message: str
     """What was expected."""
+
+
+def to_type_fault(error: UnknownTaskTypeError) -> FieldFault:
+    """Say which task types there are."""
+    known = ", ".join(error.known) or "none: no worker has published any yet"
+    return FieldFault("task_type", f"unknown; known are {known}")
 
 
 class InvalidRequestError(OrchestratorError):
@@ -54,6 +61,12 @@ class BodyTooLargeError(OrchestratorError):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"the body may have at most {limit_bytes} bytes")
         self.limit_bytes = limit_bytes
+
+
+class BodyTooSlowError(OrchestratorError):
+    """The body does not come within the request's time."""
+
+    code = "body_too_slow"
 
 
 class UnsupportedMediaTypeError(OrchestratorError):

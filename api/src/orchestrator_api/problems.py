@@ -20,11 +20,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from orchestrator_api import errors as api
-from orchestrator_api.errors import FieldFault
+from orchestrator_api.errors import FieldFault, to_type_fault
 from orchestrator_api.methods import find_methods
 from orchestrator_core import errors as core
 
 MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 100
+"""Of one answer; 10 MB of wrong tasks must not be answered with as much."""
 RETRY_AFTER_SECONDS = 2
 """A restarting store needs a few seconds; clients that come sooner only add load."""
 
@@ -77,6 +79,9 @@ _ANSWERS: Mapping[type[core.OrchestratorError], _Answer] = {
     core.NameTakenError: _Answer(HTTPStatus.CONFLICT, "Username already exists"),
     api.BodyTooLargeError: _Answer(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE, shows_message=True
+    ),
+    api.BodyTooSlowError: _Answer(
+        HTTPStatus.REQUEST_TIMEOUT, "Request body too slow", shows_message=True
     ),
     api.UnsupportedMediaTypeError: _Answer(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _NOT_JSON, shows_message=True
@@ -140,7 +145,7 @@ def to_body(problem: Problem, *, path: str, trace_id: str | None) -> dict[str, o
 
 def to_faults(error: ValidationError | RequestValidationError) -> list[FieldFault]:
     """Return what pydantic found wrong, without the values themselves."""
-    return [_to_fault(each) for each in error.errors()]
+    return [_to_fault(each) for each in error.errors()[:MAX_FAULTS]]
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -186,8 +191,7 @@ def _find_faults(error: core.OrchestratorError) -> Sequence[FieldFault]:
         case api.InvalidRequestError():
             return error.faults
         case core.UnknownTaskTypeError():
-            known = ", ".join(error.known) or "none: no worker has published any yet"
-            return [FieldFault("task_type", f"unknown; known are {known}")]
+            return [to_type_fault(error)]
         case core.RowRefusedError():
             return [FieldFault("body", "holds a value that can't be stored")]
     return []

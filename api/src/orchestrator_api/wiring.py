@@ -28,13 +28,15 @@ from orchestrator_api.pruning import Pruning
 from orchestrator_api.running import Service, running
 from orchestrator_api.settings import ApiSettings, ProcessSettings
 from orchestrator_api.tasks.catalogue import Catalogue
-from orchestrator_api.tasks.keeping import build_keeper
+from orchestrator_api.tasks.keeping import build_keepers
 from orchestrator_api.tasks.service import TaskService
+from orchestrator_api.tasks.submitting import Submitting
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
+from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.redis.connections import RedisConnection
@@ -52,6 +54,7 @@ class Services(TypedDict):
     places: Places
     revocations: Revocations
     tasks: TaskService
+    submitting: Submitting
     health: health.Health
 
 
@@ -77,7 +80,8 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     revocations = Revocations(account_store, lifetime_seconds=settings.api.access_token_ttl_seconds)
     watching = build_watching(settings, database, revocations, metrics.events, chance=chance)
     rings = FirstRings(doorbell)
-    keeper = build_keeper(task_store, rings, max_waiting=settings.api.waiting_tasks)
+    submission_store = SubmissionStore(database)
+    keepers = build_keepers(submission_store, rings, max_waiting=settings.api.waiting_tasks)
     limiter = Limiter(
         TokenBuckets(redis), LocalBuckets(replicas=settings.api.replicas), metrics.limits
     )
@@ -86,7 +90,8 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         limiter,
         revocations,
         rings,
-        keeper,
+        keepers.singles,
+        keepers.bulks,
         Sweep(
             task_store,
             LoadStore(database),
@@ -96,8 +101,8 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         ),
         Pruning(account_store, worker_store, chance=chance),
     ]
-    # What is kept last rings last, so the keeper drains before the rings.
-    drain = (watching.feed, keeper, rings)
+    # What is kept last rings last, so the keepers drain before the rings.
+    drain = (watching.feed, keepers.singles, keepers.bulks, rings)
     started = await enter(
         running(background, drain=drain, drain_seconds=settings.api.drain_seconds)
     )
@@ -122,7 +127,8 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         limits=_build_limits(limiter, settings.api),
         places=watching.places,
         revocations=revocations,
-        tasks=TaskService(task_store, catalogue, keeper),
+        tasks=TaskService(task_store, watching.announcer.offer),
+        submitting=Submitting(submission_store, catalogue, keepers, rings),
         health=health.Health(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
             needed=frozenset({"postgres"}),

@@ -8,7 +8,7 @@ A retry stays PROCESSING in public. The same rules stand in the database as a
 trigger and constraints; a test tries every pair against both.
 
 Before: the API makes a ``NewTask`` of a request.
-After: ``postgres.task_store`` keeps it and reads it back as a ``Task``.
+After: ``postgres.submission_store`` keeps it; ``postgres.task_store`` reads it back as a ``Task``.
 """
 
 from dataclasses import dataclass
@@ -79,16 +79,6 @@ class TaskPriority(IntEnum):
     HIGH = 2
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """What a client calls a submission, so that sending it again changes nothing."""
-
-    key: str
-    """1 to 255 characters; unique per user for 24 hours."""
-    fingerprint: bytes
-    """SHA-256 of what was asked for: the same key with another one is a mistake."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
     """A task as accepted, complete before it is kept; nothing is added later."""
@@ -104,8 +94,6 @@ class NewTask:
     priority: TaskPriority = TaskPriority.NORMAL
     run_at: datetime | None = None
     """Not before this time; None means at once."""
-    retry_of: TaskId | None = None
-    """The failed task that this one runs again; at most one task for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +109,9 @@ class TaskSummary:
     timeout_seconds: int
     priority: TaskPriority
     run_at: datetime | None
+    """Not before this time; None means at once."""
     retry_of: TaskId | None
+    """The failed task that this one runs again; at most one task for each."""
     last_event: int
     """The number of its latest event; every change has one, so it names a version of the row."""
     result_file: str | None

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from api_clients import User, a_task, a_user, serving
+from kept_tasks import keep_tasks
 from orchestrator_api.dispatching import PAGE_RINGS, Sweep
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.amqp.doorbell import Doorbell
@@ -57,7 +58,7 @@ def a_sweep(database: Database, bell: Doorbell, *, ring_again_seconds: float = 3
     )
 
 
-async def kept_tasks(store: TaskStore, owner: UserId, count: int = 1) -> list[TaskId]:
+async def kept_tasks(database: Database, owner: UserId, count: int = 1) -> list[TaskId]:
     """Rows of an API that died right after its commit: kept, due, and never rung."""
     task = NewTask(
         user_id=owner,
@@ -67,7 +68,7 @@ async def kept_tasks(store: TaskStore, owner: UserId, count: int = 1) -> list[Ta
         timeout_seconds=60,
         trace_context=TRACE,
     )
-    return await store.insert([task] * count, ring_after_seconds=0)
+    return await keep_tasks(database, [task] * count, ring_after_seconds=0)
 
 
 async def make_due(database: Database) -> None:
@@ -113,12 +114,11 @@ async def test_a_submitted_task_is_rung_for_without_the_sweep(
 
 async def test_an_api_that_died_between_commit_and_publish_is_made_good_by_the_sweep(
     database: Database,
-    store: TaskStore,
     owner: UserId,
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
-    ids = await kept_tasks(store, owner, 3)
+    ids = await kept_tasks(database, owner, 3)
 
     await a_sweep(database, bell).sweep()
 
@@ -127,13 +127,12 @@ async def test_an_api_that_died_between_commit_and_publish_is_made_good_by_the_s
 
 async def test_a_purged_queue_is_filled_again(
     database: Database,
-    store: TaskStore,
     owner: UserId,
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
     sweep = a_sweep(database, bell)
-    ids = await kept_tasks(store, owner, 3)
+    ids = await kept_tasks(database, owner, 3)
     await sweep.sweep()
     await purge(amqp_settings)
     await make_due(database)
@@ -145,13 +144,12 @@ async def test_a_purged_queue_is_filled_again(
 
 async def test_a_deleted_queue_is_declared_and_filled_again(
     database: Database,
-    store: TaskStore,
     owner: UserId,
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
     sweep = a_sweep(database, bell)
-    ids = await kept_tasks(store, owner, 3)
+    ids = await kept_tasks(database, owner, 3)
     await sweep.sweep()
     connection = await aio_pika.connect(amqp_settings.url.get_secret_value())
     async with connection, connection.channel() as channel:
@@ -166,10 +164,10 @@ async def test_a_deleted_queue_is_declared_and_filled_again(
 
 
 async def test_messages_that_wait_in_the_queue_are_not_doubled(
-    database: Database, store: TaskStore, owner: UserId, bell: Doorbell
+    database: Database, owner: UserId, bell: Doorbell
 ) -> None:
     sweep = a_sweep(database, bell)
-    await kept_tasks(store, owner, 5)
+    await kept_tasks(database, owner, 5)
     await sweep.sweep()
 
     for _ in range(3):
@@ -180,10 +178,10 @@ async def test_messages_that_wait_in_the_queue_are_not_doubled(
 
 
 async def test_a_backlog_deeper_than_a_page_is_rung_in_one_sweep(
-    database: Database, store: TaskStore, owner: UserId, bell: Doorbell
+    database: Database, owner: UserId, bell: Doorbell
 ) -> None:
     count = 2 * PAGE_RINGS + 1
-    await kept_tasks(store, owner, count)
+    await kept_tasks(database, owner, count)
 
     await a_sweep(database, bell).sweep()
 
@@ -192,15 +190,14 @@ async def test_a_backlog_deeper_than_a_page_is_rung_in_one_sweep(
 
 async def test_a_retry_rings_when_its_time_has_come_however_deep_the_queue(
     database: Database,
-    store: TaskStore,
     owner: UserId,
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
     sweep = a_sweep(database, bell)
-    await kept_tasks(store, owner, 5)
+    await kept_tasks(database, owner, 5)
     await sweep.sweep()
-    (retried,) = await kept_tasks(store, owner)
+    (retried,) = await kept_tasks(database, owner)
     async with database.answering("make a retry") as connection:
         await connection.execute("UPDATE live_tasks SET rings = 0 WHERE task_id = $1", retried)
 
@@ -211,12 +208,11 @@ async def test_a_retry_rings_when_its_time_has_come_however_deep_the_queue(
 
 async def test_two_replicas_that_sweep_together_ring_once_for_each_task(
     database: Database,
-    store: TaskStore,
     owner: UserId,
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
-    ids = await kept_tasks(store, owner, 50)
+    ids = await kept_tasks(database, owner, 50)
     other_bell = Doorbell(amqp_settings)
 
     await asyncio.gather(a_sweep(database, bell).sweep(), a_sweep(database, other_bell).sweep())
@@ -227,12 +223,11 @@ async def test_two_replicas_that_sweep_together_ring_once_for_each_task(
 
 async def test_while_rabbitmq_is_away_no_ring_is_spent(
     database: Database,
-    store: TaskStore,
     owner: UserId,
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
-    ids = await kept_tasks(store, owner, 3)
+    ids = await kept_tasks(database, owner, 3)
     with pytest.raises(StoreUnavailableError):
         await a_sweep(database, Doorbell(NOWHERE)).sweep()
 
@@ -258,11 +253,11 @@ async def test_a_task_accepted_while_rabbitmq_was_away_is_rung_when_it_is_back(
 
 async def test_a_running_api_sweeps_by_itself(
     process_settings: ProcessSettings,
-    store: TaskStore,
+    database: Database,
     owner: UserId,
     bell: Doorbell,
 ) -> None:
-    await kept_tasks(store, owner)
+    await kept_tasks(database, owner)
 
     async with serving(process_settings):
         # Bounded by the time limit of every test; a sweep comes within two seconds.
@@ -281,7 +276,7 @@ async def test_a_task_whose_last_worker_was_lost_fails_with_or_without_rabbitmq(
     *,
     rabbitmq_is_there: bool,
 ) -> None:
-    (task_id,) = await kept_tasks(store, owner)
+    (task_id,) = await kept_tasks(database, owner)
     await store.claim([task_id], worker_id=uuid.uuid4(), lease_seconds=30)
     await make_due(database)
     sweep = a_sweep(database, bell if rabbitmq_is_there else Doorbell(NOWHERE))
@@ -303,7 +298,7 @@ async def test_a_lost_lease_with_attempts_left_is_rung_again(
     bell: Doorbell,
     amqp_settings: AmqpSettings,
 ) -> None:
-    (task_id,) = await kept_tasks(store, owner)
+    (task_id,) = await kept_tasks(database, owner)
     async with database.answering("allow more") as connection:
         await connection.execute("UPDATE tasks SET max_attempts = 2")
     await store.claim([task_id], worker_id=uuid.uuid4(), lease_seconds=30)
@@ -317,7 +312,7 @@ async def test_a_lost_lease_with_attempts_left_is_rung_again(
 async def test_a_task_under_a_live_lease_is_left_alone(
     database: Database, store: TaskStore, owner: UserId, bell: Doorbell
 ) -> None:
-    (task_id,) = await kept_tasks(store, owner)
+    (task_id,) = await kept_tasks(database, owner)
     await store.claim([task_id], worker_id=uuid.uuid4(), lease_seconds=30)
 
     await a_sweep(database, bell).sweep()

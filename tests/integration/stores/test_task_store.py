@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from kept_tasks import keep_tasks
 from orchestrator_core.attempts import (
     Claim,
     Failed,
@@ -15,7 +16,6 @@ from orchestrator_core.attempts import (
     Settlement,
     Succeeded,
 )
-from orchestrator_core.errors import RowRefusedError
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
@@ -53,9 +53,9 @@ Kept = Callable[..., Awaitable[TaskId]]
 
 
 @pytest.fixture
-def kept(store: TaskStore, user_id: UserId) -> Kept:
+def kept(database: Database, user_id: UserId) -> Kept:
     async def keep(**fields: object) -> TaskId:
-        [task_id] = await store.insert([a_task(user_id, **fields)], ring_after_seconds=30)
+        [task_id] = await keep_tasks(database, [a_task(user_id, **fields)])
         return task_id
 
     return keep
@@ -80,24 +80,6 @@ async def events_of(database: Database, task_id: TaskId) -> list[tuple[int, int,
             task_id,
         )
     return [tuple(row) for row in rows]
-
-
-async def test_ids_come_back_in_the_order_of_the_batch(store: TaskStore, user_id: UserId) -> None:
-    batch = [a_task(user_id, task_type=f"T{n}") for n in range(200)]
-
-    ids = await store.insert(batch, ring_after_seconds=30)
-
-    tasks = [await store.find(task_id) for task_id in ids]
-    assert [task.task_type for task in tasks if task] == [task.task_type for task in batch]
-
-
-async def test_a_batch_with_one_bad_row_keeps_nothing(store: TaskStore, user_id: UserId) -> None:
-    batch = [a_task(user_id), a_task(user_id, payload='{"a": "\\u0000"}')]
-
-    with pytest.raises(RowRefusedError):
-        await store.insert(batch, ring_after_seconds=30)
-
-    assert await store.list_for_user(user_id, after=TaskId(0), limit=10) == []
 
 
 async def test_of_many_workers_that_race_exactly_one_wins_the_claim(
@@ -218,10 +200,10 @@ async def test_a_task_that_loses_the_lease_of_its_last_attempt_fails(
 
 
 async def test_the_bell_rings_for_fresh_tasks_only_after_the_callers_own_ring_had_its_time(
-    store: TaskStore, user_id: UserId
+    store: TaskStore, user_id: UserId, database: Database
 ) -> None:
-    [waiting] = await store.insert([a_task(user_id)], ring_after_seconds=30)
-    [overdue] = await store.insert([a_task(user_id)], ring_after_seconds=0)
+    [waiting] = await keep_tasks(database, [a_task(user_id)], ring_after_seconds=30)
+    [overdue] = await keep_tasks(database, [a_task(user_id)], ring_after_seconds=0)
 
     rings = await store.take_due_rings(limit=10, ring_after_seconds=30)
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from orchestrator_api.etags import is_current
 from orchestrator_core.tasks import StoredResult
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(;\s*charset=[\w-]+)?", re.ASCII)
@@ -24,16 +25,11 @@ def build_download(result: StoredResult, *, if_none_match: str | None) -> Respon
         "Content-Disposition": _to_disposition(result.file_name),
         "X-Content-Type-Options": "nosniff",
     }
-    if if_none_match is not None and _names(if_none_match, etag):
+    if is_current(if_none_match, etag):
         return Response(status_code=304, headers=headers)
     is_sound = _MEDIA_TYPE.fullmatch(result.content_type) is not None
     media_type = result.content_type if is_sound else "application/octet-stream"
     return Response(result.content, headers={**headers, "Content-Type": media_type})
-
-
-def _names(if_none_match: str, etag: str) -> bool:
-    candidates = (each.strip().removeprefix("W/") for each in if_none_match.split(","))
-    return any(each in ("*", etag) for each in candidates)
 
 
 def _to_disposition(file_name: str) -> str:

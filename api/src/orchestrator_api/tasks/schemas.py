@@ -4,11 +4,12 @@ Before: clients made for the original service; rows of the task store.
 After: ``understanding`` takes a ``SubmitTask``; clients get views.
 """
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import from_json
 
 from orchestrator_api.bodies import WholeNumber
@@ -17,6 +18,32 @@ from orchestrator_core.tasks import Task, TaskStatus, TaskSummary
 from orchestrator_core.tracing import trace_id_of
 
 CREATED = "Task created successfully"
+MAX_DAYS_AHEAD = 366
+"""Of ``run_at``: a year is a plan, a century is a mistake in the unit."""
+MAX_TASKS = 1_000
+"""Of one request; some 50 ms of Postgres."""
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def _to_time(value: object) -> object:
+    """Return the time that RFC 3339 text names, in UTC.
+
+    Raises:
+        ValueError: it names none.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or _RFC_3339.fullmatch(value) is None:
+        raise ValueError("expected a time with its zone, like 2030-01-31T09:00:00Z (RFC 3339)")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("expected a time that exists between the years 1 and 9999") from None
+
+
+Priority = Literal["LOW", "NORMAL", "HIGH"]
 
 
 class SubmitTask(BaseModel):
@@ -29,6 +56,7 @@ class SubmitTask(BaseModel):
             "examples": [
                 {"task_type": "IMAGE_RESIZE"},
                 {"task_type": "IMAGE_RESIZE", "payload": {"width": 640}, "max_attempts": 2},
+                {"task_type": "IMAGE_RESIZE", "priority": "LOW", "run_at": None},
             ]
         },
     )
@@ -46,6 +74,25 @@ class SubmitTask(BaseModel):
         WholeNumber | None,
         Field(description="for one attempt; the type's own by default, and at most"),
     ] = None
+    priority: Annotated[
+        Priority, Field(description="which of the tasks that are due goes first")
+    ] = "NORMAL"
+    run_at: Annotated[
+        AwareDatetime | None,
+        BeforeValidator(_to_time),
+        Field(
+            description=f"not before this time, at most {MAX_DAYS_AHEAD} days ahead; null: at once",
+            examples=["2026-01-31T09:00:00Z"],
+        ),
+    ] = None
+
+
+class SubmitTasks(BaseModel):
+    """A wish for many tasks: all of them are kept, or none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: Annotated[list[SubmitTask], Field(min_length=1, max_length=MAX_TASKS)]
 
 
 class TaskAccepted(BaseModel):
@@ -54,6 +101,12 @@ class TaskAccepted(BaseModel):
     task_id: Annotated[int, Field(examples=[1])]
     status: Annotated[TaskStatus, Field(examples=["PENDING"])] = TaskStatus.PENDING
     message: Annotated[str, Field(examples=[CREATED])] = CREATED
+
+
+class TasksAccepted(BaseModel):
+    """All tasks are kept, in the order in which they were asked for."""
+
+    tasks: list[TaskAccepted]
 
 
 class TaskSummaryView(BaseModel):
@@ -69,6 +122,16 @@ class TaskSummaryView(BaseModel):
     updated_at: datetime
     attempts: Annotated[int, Field(description="attempts begun so far", examples=[1])]
     max_attempts: Annotated[int, Field(examples=[5])]
+    timeout_seconds: Annotated[int, Field(description="for one attempt", examples=[60])]
+    progress: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="null until something is known", examples=[1.0]),
+    ]
+    priority: Priority
+    run_at: Annotated[datetime | None, Field(description="not before this time; null: at once")]
+    retry_of: Annotated[
+        int | None, Field(description="the failed task that this one runs again", examples=[None])
+    ]
     started_at: Annotated[datetime | None, Field(description="when the first attempt began")]
     finished_at: datetime | None
     error_code: Annotated[str | None, Field(examples=["TIMEOUT"])]
@@ -139,6 +202,11 @@ def _to_fields(task: TaskSummary) -> dict[str, Any]:
         "updated_at": task.updated_at,
         "attempts": task.attempts,
         "max_attempts": task.max_attempts,
+        "timeout_seconds": task.timeout_seconds,
+        "progress": 1.0 if task.status is TaskStatus.COMPLETED else None,
+        "priority": task.priority.name,
+        "run_at": task.run_at,
+        "retry_of": task.retry_of,
         "started_at": task.started_at,
         "finished_at": task.finished_at,
         "error_code": task.error_code,

@@ -1,21 +1,16 @@
-"""Submit and read tasks.
+"""Read, list and cancel tasks.
 
-Before: ``endpoints`` has a validated wish and its owner.
-After: a committed row, or rows as their owner may see them.
+Before: ``endpoints`` knows whose they are.
+After: rows as their owner may see them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from orchestrator_api.errors import NoResultError
-from orchestrator_api.tasks.catalogue import Catalogue
-from orchestrator_api.tasks.schemas import SubmitTask
-from orchestrator_api.tasks.understanding import understand
-from orchestrator_core.batching import Batcher
-from orchestrator_core.postgres.task_store import TaskStore
-from orchestrator_core.tasks import NewTask, StoredResult, Task, TaskId, TaskSummary, UserId
-
-Keeper: TypeAlias = Batcher[NewTask, TaskId]
+from orchestrator_api.errors import ConflictError, NoResultError
+from orchestrator_core.errors import TaskNotFoundError
+from orchestrator_core.postgres.task_store import TaskFilter, TaskStore
+from orchestrator_core.tasks import StoredResult, Task, TaskId, TaskStatus, TaskSummary, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +23,27 @@ class Page:
 
 
 class TaskService:
-    """The use cases of tasks."""
+    """The use cases of tasks that exist."""
 
-    def __init__(self, store: TaskStore, catalogue: Catalogue, keeper: Keeper) -> None:
+    def __init__(self, store: TaskStore, announce: Callable[[], None]) -> None:
+        """Take the store, and what to call when a task was moved."""
         self._store = store
-        self._catalogue = catalogue
-        self._keeper = keeper
-
-    async def submit(self, wish: SubmitTask, *, user_id: UserId, trace_context: str) -> TaskId:
-        """Keep a task; when this returns, its row is committed.
-
-        Raises:
-            UnknownTaskTypeError: no worker runs this type.
-            InvalidRequestError: names each field that does not fit the type.
-            OverloadedError: too many tasks wait for their commit; nothing was kept.
-            StoreUnavailableError: nothing is known to be kept.
-        """
-        known = await self._catalogue.find(wish.task_type)
-        task = understand(wish, known, user_id=user_id, trace_context=trace_context)
-        return await self._keeper.submit(task)
+        self._announce = announce
 
     async def find(self, task_id: TaskId) -> Task | None:
         """Return the task of this id, whoever owns it; only ``ownership`` may ask."""
         return await self._store.find(task_id)
+
+    async def read_again(self, task: Task) -> Task:
+        """Return ``task`` as it is now.
+
+        Raises:
+            TaskNotFoundError: it is gone.
+        """
+        found = await self._store.find(task.id)
+        if found is None:
+            raise TaskNotFoundError(task.id)
+        return found
 
     async def read_result(self, task: Task) -> StoredResult:
         """Return the file that ``task`` left.
@@ -63,9 +56,31 @@ class TaskService:
             raise NoResultError(task.id, task.status)
         return result
 
-    async def list_page(self, user_id: UserId, *, after: TaskId, limit: int) -> Page:
-        """Return a page of the tasks of ``user_id``."""
+    async def list_page(
+        self, user_id: UserId, wanted: TaskFilter, *, after: TaskId, limit: int
+    ) -> Page:
+        """Return a page of the tasks of ``user_id``.
+
+        With a filter a page may hold fewer than ``limit`` tasks, or none, and yet be
+        followed by others: it ends where a bounded look at the tasks ends.
+        """
         # One more than asked for tells whether a next page exists.
-        found = await self._store.list_for_user(user_id, after=after, limit=limit + 1)
-        tasks = found[:limit]
-        return Page(tasks, tasks[-1].id if len(found) > limit else None)
+        found = await self._store.list_for_user(user_id, wanted, after=after, limit=limit + 1)
+        tasks = found.tasks[:limit]
+        is_full = len(found.tasks) > limit
+        return Page(tasks, tasks[-1].id if is_full else found.scan_end)
+
+    async def cancel(self, task: Task) -> Task:
+        """End ``task``, whether it waits or runs, and return it as it is then.
+
+        Raises:
+            ConflictError: it has ended by itself.
+            StoreUnavailableError: nothing is known to have changed.
+        """
+        if not task.status.is_final:
+            if await self._store.cancel(task.id):
+                self._announce()
+            task = await self.read_again(task)
+        if task.status is not TaskStatus.CANCELLED:
+            raise ConflictError(f"Task {task.id} is {task.status} and can't be cancelled any more")
+        return task

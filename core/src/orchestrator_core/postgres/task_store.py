@@ -1,9 +1,9 @@
-"""Tasks in Postgres: kept, claimed, settled, rung again and read.
+"""Tasks in Postgres: claimed, settled, cancelled, rung again and read.
 
 Every move is one statement, so it is one transaction; a crash between any two
 lines leaves a state from which the sweep goes on.
 
-Before: the API keeps ``NewTask`` rows; the worker claims and settles.
+Before: ``submission_store`` has kept them; the worker claims and settles.
 After: the API reads ``Task`` rows; ``take_due_rings`` feeds the doorbell.
 """
 
@@ -26,7 +26,6 @@ from orchestrator_core.attempts import (
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.tasks import (
-    NewTask,
     StoredResult,
     Task,
     TaskId,
@@ -39,7 +38,31 @@ from orchestrator_core.tasks import (
 MAX_FREE_HANDBACKS = 20
 """A task longer than every grace period must end some day: later hand-backs spend attempts."""
 
+MAX_SCAN = 5_000
+"""Of a list with a filter; some 10 ms, however few of the tasks are wanted."""
+_MAX_ID = 2**63 - 1
+
 _SQL = load_statements("tasks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks of a list are wanted; None means any."""
+
+    status: TaskStatus | None = None
+    task_type: str | None = None
+
+
+EVERYTHING = TaskFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Some tasks of a list, in id order."""
+
+    tasks: list[TaskSummary]
+    scan_end: TaskId | None
+    """Where looking ended for this time, wanted or not; None: there was nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +80,6 @@ class TaskStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, tasks: Sequence[NewTask], *, ring_after_seconds: float) -> list[TaskId]:
-        """Keep tasks, all or none.
-
-        Args:
-            tasks: accepted and validated.
-            ring_after_seconds: when the sweep rings if the caller's own ring was lost.
-
-        Returns:
-            Ids in the order of ``tasks``; they exist from now on, whatever dies.
-
-        Raises:
-            StoreUnavailableError: nothing is known to be kept.
-            RowRefusedError: at least one row can't be kept; none was.
-        """
-        columns = zip(*(_to_task_row(task) for task in tasks), strict=True)
-        async with self._database.answering(f"insert {len(tasks)} tasks") as connection:
-            rows = await connection.fetch(_SQL["insert_tasks"], *columns, ring_after_seconds)
-        return [TaskId(row["id"]) for row in rows]
-
     async def find(self, task_id: TaskId) -> Task | None:
         """Return the task of this id, or None."""
         async with self._database.answering(f"find task {task_id}") as connection:
@@ -83,12 +87,30 @@ class TaskStore:
         return None if row is None else Task(**_with_enums(row))
 
     async def list_for_user(
-        self, user_id: UserId, *, after: TaskId, limit: int
-    ) -> list[TaskSummary]:
-        """Return up to ``limit`` of the user's tasks with ids above ``after``, in id order."""
+        self, user_id: UserId, wanted: TaskFilter, *, after: TaskId, limit: int
+    ) -> Found:
+        """Return up to ``limit`` of the user's tasks with ids above ``after``, in id order.
+
+        With a filter at most ``MAX_SCAN`` tasks are looked at, so that it takes bounded time
+        however few of them are wanted.
+        """
         async with self._database.answering(f"list tasks of user {user_id}") as connection:
-            rows = await connection.fetch(_SQL["list_tasks"], user_id, after, limit)
-        return [TaskSummary(**_with_enums(row)) for row in rows]
+            # Found first, so that a task which commits in between is not passed over.
+            scan_end = (
+                await connection.fetchval(_SQL["find_scan_end"], user_id, after, MAX_SCAN)
+                if wanted != EVERYTHING
+                else None
+            )
+            rows = await connection.fetch(
+                _SQL["list_tasks"],
+                user_id,
+                after,
+                scan_end or _MAX_ID,
+                wanted.status,
+                wanted.task_type,
+                limit,
+            )
+        return Found([TaskSummary(**_with_enums(row)) for row in rows], scan_end)
 
     async def find_result(self, task_id: TaskId) -> StoredResult | None:
         """Return the file that the task left, or None."""
@@ -134,6 +156,11 @@ class TaskStore:
         held = {row["task_id"] for row in rows}
         return [task_id in held for task_id in ids]
 
+    async def cancel(self, task_id: TaskId) -> bool:
+        """End the task if it is not final; return whether it was this call that ended it."""
+        async with self._database.answering(f"cancel task {task_id}") as connection:
+            return await connection.fetchval(_SQL["cancel_task"], task_id) is not None
+
     async def fail_exhausted(self, *, limit: int) -> list[TaskId]:
         """End tasks that lost the lease of their last attempt; return them."""
         async with self._database.answering("fail exhausted tasks") as connection:
@@ -150,21 +177,6 @@ class TaskStore:
 def _with_enums(row: Mapping[str, Any]) -> dict[str, Any]:
     status, priority = TaskStatus(row["status"]), TaskPriority(row["priority"])
     return {**row, "status": status, "priority": priority}
-
-
-def _to_task_row(task: NewTask) -> tuple[object, ...]:
-    """Return one row of ``insert_tasks``' columns, in their order."""
-    return (
-        task.user_id,
-        task.task_type,
-        task.payload,
-        task.max_attempts,
-        task.timeout_seconds,
-        task.trace_context,
-        task.priority,
-        task.run_at,
-        task.retry_of,
-    )
 
 
 def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:

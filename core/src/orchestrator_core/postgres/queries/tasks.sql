@@ -1,34 +1,3 @@
--- name: insert_tasks
--- Keep a batch of new tasks, their live rows and first events; ids in input order.
--- The submitting process rings at once; the sweep rings after $10 seconds if that was lost,
--- or when the time comes before which a task may not run.
-WITH input AS MATERIALIZED (
-    SELECT nextval('tasks_id_seq') AS id, u.*
-    FROM unnest(
-        $1::bigint[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::text[],
-        $7::smallint[], $8::timestamptz[], $9::bigint[]
-    ) WITH ORDINALITY
-        AS u(user_id, task_type, payload, max_attempts, timeout_seconds, trace_context, priority,
-             run_at, retry_of, place)
-), kept AS (
-    INSERT INTO tasks (id, user_id, task_type, payload, max_attempts, timeout_seconds,
-                       trace_context, priority, run_at, retry_of)
-    OVERRIDING SYSTEM VALUE
-    SELECT id, user_id, task_type, payload::jsonb, max_attempts, timeout_seconds, trace_context,
-           priority, run_at, retry_of
-    FROM input
-    RETURNING id, run_at
-), queued AS (
-    INSERT INTO live_tasks (task_id, due_at, ring_at, rings)
-    SELECT id, greatest(run_at, now()),
-           greatest(run_at, now() + make_interval(secs => $10::float8)), (run_at IS NULL)::integer
-    FROM kept
-), told AS (
-    INSERT INTO task_events (task_id, seq, epoch, status, kind, actor)
-    SELECT id, 1, 0, 'PENDING', 'ACCEPTED', 'api' FROM kept
-)
-SELECT id FROM input ORDER BY place;
-
 -- name: find_task
 -- One task by its primary key.
 SELECT id, user_id, task_type, status, payload, attempts, max_attempts, timeout_seconds, priority,
@@ -37,16 +6,24 @@ SELECT id, user_id, task_type, status, payload, attempts, max_attempts, timeout_
 FROM tasks
 WHERE id = $1;
 
+-- name: find_scan_end
+-- The id at which $3 tasks of a user after id $2 have been looked at, if there are so many;
+-- reads only tasks_user_id_id.
+SELECT id FROM tasks WHERE user_id = $1 AND id > $2 ORDER BY id OFFSET $3::bigint - 1 LIMIT 1;
+
 -- name: list_tasks
--- A page of a user's tasks in the order they were accepted, after id $2; uses tasks_user_id_id.
+-- A page of a user's tasks in the order they were accepted, after id $2 and up to id $3, of status
+-- $4 and type $5 if those are given; uses tasks_user_id_id.
 -- Payloads stay out: a page of them may be hundreds of megabytes.
 SELECT id, user_id, task_type, status, attempts, max_attempts, timeout_seconds, priority, run_at,
        retry_of, last_event, result_file, error_code, error_message, trace_context,
        created_at, updated_at, started_at, finished_at
 FROM tasks
-WHERE user_id = $1 AND id > $2
+WHERE user_id = $1 AND id > $2 AND id <= $3
+  AND ($4::task_status IS NULL OR status = $4)
+  AND ($5::text IS NULL OR task_type = $5)
 ORDER BY id
-LIMIT $3;
+LIMIT $6;
 
 -- name: find_result
 -- The file of a completed task, by its primary key.
@@ -162,6 +139,25 @@ WITH input AS (
     SELECT id, last_event, epoch, status, verdict, lease_owner::text, error_message FROM moved
 )
 SELECT task_id FROM held;
+
+-- name: cancel_task
+-- End task $1 if it is not final. Its live row goes, and with it the lease: a settlement under way
+-- is either recorded before, so that nothing is left to cancel, or refused. Primary keys only.
+WITH ended AS (
+    DELETE FROM live_tasks WHERE task_id = $1 RETURNING task_id
+), moved AS (
+    UPDATE tasks t
+    SET status = 'CANCELLED', finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+        error_code = NULL, error_message = NULL, last_event = t.last_event + 1
+    FROM ended
+    WHERE t.id = ended.task_id
+    RETURNING t.id, t.last_event, t.epoch
+), told AS (
+    INSERT INTO task_events (task_id, seq, epoch, status, kind, actor, reason)
+    SELECT id, last_event, epoch, 'CANCELLED', 'CANCELLED', 'api', 'its owner asked for it'
+    FROM moved
+)
+SELECT id FROM moved;
 
 -- name: fail_exhausted
 -- End tasks whose last allowed attempt lost its lease; uses live_tasks_ring_at.
