@@ -61,6 +61,34 @@ ALTER TABLE public.auth_events ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY 
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.file_pieces (
+    file_id bigint NOT NULL,
+    start bigint NOT NULL,
+    content bytea NOT NULL,
+    CONSTRAINT file_pieces_start_check CHECK ((start >= 0))
+);
+ALTER TABLE ONLY public.file_pieces ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE TABLE public.files (
+    id bigint NOT NULL,
+    user_id bigint NOT NULL,
+    size_bytes bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    sha256 bytea,
+    content_type text NOT NULL,
+    file_name text NOT NULL,
+    CONSTRAINT files_file_name_plain CHECK ((((char_length(file_name) >= 1) AND (char_length(file_name) <= 255)) AND (file_name !~ '[/\\\x01-\x1f\x7f]'::text))),
+    CONSTRAINT files_sha256_check CHECK ((octet_length(sha256) = 32)),
+    CONSTRAINT files_size_bytes_check CHECK ((size_bytes >= 0))
+);
+ALTER TABLE public.files ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.files_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE public.idempotency_keys (
     user_id bigint NOT NULL,
     key text NOT NULL,
@@ -193,6 +221,10 @@ CREATE TABLE public.workers (
 WITH (fillfactor='50');
 ALTER TABLE ONLY public.auth_events
     ADD CONSTRAINT auth_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.file_pieces
+    ADD CONSTRAINT file_pieces_pkey PRIMARY KEY (file_id, start);
+ALTER TABLE ONLY public.files
+    ADD CONSTRAINT files_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
 ALTER TABLE ONLY public.live_tasks
@@ -214,6 +246,8 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
 CREATE INDEX auth_events_at ON public.auth_events USING btree (at);
+CREATE INDEX files_expires_at ON public.files USING btree (expires_at);
+CREATE INDEX files_user_id_id ON public.files USING btree (user_id, id);
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 CREATE INDEX live_tasks_ring_at ON public.live_tasks USING btree (ring_at);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
@@ -227,6 +261,10 @@ CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(userna
 CREATE TRIGGER auth_events_append_only BEFORE UPDATE ON public.auth_events FOR EACH ROW EXECUTE FUNCTION public.refuse_auth_event_change();
 CREATE TRIGGER task_events_append_only BEFORE UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.refuse_event_change();
 CREATE TRIGGER tasks_lawful_moves BEFORE UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.refuse_unlawful_move();
+ALTER TABLE ONLY public.file_pieces
+    ADD CONSTRAINT file_pieces_file_id_fkey FOREIGN KEY (file_id) REFERENCES public.files(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.files
+    ADD CONSTRAINT files_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.live_tasks

@@ -12,6 +12,7 @@ the API's edge and kopf's errors at the operator's, never here.
     ├── UnknownTaskTypeError     no worker has published this type
     ├── TaskNotFoundError        no task has this id
     ├── NameTakenError           the username is in use
+    ├── QuotaExceededError       the user's files would take more room than allowed
     └── HandlerSetupError        task types that can't be served as installed
 
 Before: stores and settings raise them.
@@ -92,6 +93,16 @@ class NameTakenError(OrchestratorError):
     """Another account has this username, compared without case."""
 
     code = "name_taken"
+
+
+class QuotaExceededError(OrchestratorError):
+    """The user's files would take more room than allowed. The message goes to the client."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, quota_bytes: int) -> None:
+        super().__init__(f"your files may take {quota_bytes} bytes together; delete some first")
+        self.quota_bytes = quota_bytes
 
 
 class HandlerSetupError(OrchestratorError):

@@ -8,7 +8,8 @@ Before: the API receives an upload; a worker settles a result.
 After: ``orchestrator_api.files`` streams them to their owner.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType, Protocol
@@ -19,6 +20,9 @@ FileId = NewType("FileId", int)
 
 PIECE_BYTES = 256 * 1024
 """Of one read: large enough that the round trip does not count, small against a pod's memory."""
+LEAST_COUNTED_BYTES = 16 * 1024
+"""What even an empty file counts against a quota; without it, rows would be without number."""
+MAX_NAME_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +53,93 @@ class TaskResult(FileFacts):
     task_id: TaskId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUpload:
+    """A file that is about to come in."""
+
+    user_id: UserId
+    file_name: str
+    content_type: str
+    announced_bytes: int | None
+    """None: its size shows when it has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRules:
+    """What holds for every upload."""
+
+    quota_bytes: int
+    """Of all files of a user together, those that are coming in among them."""
+    upload_seconds: float
+    """An upload that is not whole by then counts no more and is deleted."""
+    keep_seconds: float
+    """How long a whole file is kept."""
+
+
 class ResultStore(Protocol):
     """Where the results of tasks are read."""
 
     async def find(self, task_id: TaskId) -> TaskResult | None:
         """Return what is known of the task's result, or None."""
 
-    def read(self, result: TaskResult, *, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Yield the bytes from ``start`` up to and without ``stop``, in pieces."""
+    def read(self, result: TaskResult, *, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from ``start`` up to and without ``stop``, in pieces.
+
+        Raises:
+            StoreUnavailableError: not all of them could be read.
+        """
+
+
+class UploadWriter(Protocol):
+    """One upload on its way into a store; ``UploadStore.receiving`` hands it out."""
+
+    async def append(self, piece: bytes) -> None:
+        """Keep the next bytes, preferably ``PIECE_BYTES`` of them.
+
+        Raises:
+            QuotaExceededError: they pass the user's quota.
+            StoreUnavailableError: they are not kept.
+        """
+
+    async def finish(self) -> UploadedFile:
+        """Make the upload a file; only from now on it can be found.
+
+        Raises:
+            StoreUnavailableError: it is not known to be one.
+        """
 
 
 class UploadStore(Protocol):
-    """Where uploads are read."""
+    """Where uploads are kept."""
 
     async def find(self, file_id: FileId) -> UploadedFile | None:
         """Return what is known of a complete, unexpired upload, or None."""
 
-    def read(self, file: UploadedFile, *, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Yield the bytes from ``start`` up to and without ``stop``, in pieces."""
+    async def list_for_user(
+        self, user_id: UserId, *, after: FileId, limit: int
+    ) -> list[UploadedFile]:
+        """Return up to ``limit`` of the user's files with ids above ``after``, in id order."""
+
+    def read(self, file: UploadedFile, *, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from ``start`` up to and without ``stop``, in pieces.
+
+        Raises:
+            StoreUnavailableError: not all of them could be read, perhaps because the file
+                has been deleted meanwhile.
+        """
+
+    def receiving(
+        self, new: NewUpload, rules: UploadRules
+    ) -> AbstractAsyncContextManager[UploadWriter]:
+        """Take an upload in; what is not finished when the context ends is dropped.
+
+        Raises:
+            QuotaExceededError: it would pass the user's quota.
+            StoreUnavailableError: nothing is kept.
+        """
+
+    async def delete(self, file_id: FileId) -> None:
+        """Delete a file and its content; nothing happens if there is none."""
+
+    async def prune(self, *, limit: int) -> int:
+        """Delete up to ``limit`` files and uploads whose time is over; return how many."""

@@ -1,0 +1,2 @@
+DROP TABLE file_pieces;
+DROP TABLE files;
