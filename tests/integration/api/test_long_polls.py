@@ -33,13 +33,16 @@ async def claim_and_settle(database: Database, task_id: int, *, settles: bool = 
 
 
 def waiting(
-    client: httpx.AsyncClient, user: User, task_id: int, *, seconds: float = WAIT_SECONDS, **headers
+    client: httpx.AsyncClient,
+    user: User,
+    task_id: int,
+    *,
+    seconds: float = WAIT_SECONDS,
+    etag: str | None = None,
 ) -> "asyncio.Task[httpx.Response]":
+    headers = user.headers if etag is None else {**user.headers, "If-None-Match": etag}
     path = f"/api/v1/tasks/{task_id}?wait={seconds}"
-    request = client.get(
-        path, headers={**user.headers, **headers}, timeout=httpx.Timeout(2 * WAIT_SECONDS)
-    )
-    return asyncio.create_task(request)
+    return asyncio.create_task(client.get(path, headers=headers, timeout=2 * WAIT_SECONDS))
 
 
 async def test_it_answers_as_soon_as_the_task_is_final(
@@ -74,11 +77,11 @@ async def test_with_an_etag_it_waits_for_any_change(
     task_id = await a_task(client, user)
     etag = (await client.get(f"/api/v1/tasks/{task_id}", headers=user.headers)).headers["etag"]
     began = time.monotonic()
-    poll = waiting(client, user, task_id, **{"If-None-Match": etag})
+    poll = waiting(client, user, task_id, etag=etag)
 
     await claim_and_settle(database, task_id, settles=False)
     answer = await poll
-    stale = await waiting(client, user, task_id, **{"If-None-Match": etag})
+    stale = await waiting(client, user, task_id, etag=etag)
 
     assert time.monotonic() - began < A_MOMENT_SECONDS
     assert (answer.status_code, answer.json()["status"]) == (200, "PROCESSING")
@@ -92,7 +95,7 @@ async def test_with_an_etag_and_no_change_it_says_so_in_the_end(
     task_id = await a_task(client, user)
     etag = (await client.get(f"/api/v1/tasks/{task_id}", headers=user.headers)).headers["etag"]
 
-    answer = await waiting(client, user, task_id, seconds=1, **{"If-None-Match": etag})
+    answer = await waiting(client, user, task_id, seconds=1, etag=etag)
 
     assert (answer.status_code, answer.headers["etag"]) == (304, etag)
 
@@ -118,7 +121,7 @@ async def test_a_final_task_is_not_waited_for(
     began = time.monotonic()
 
     first = await waiting(client, user, task_id)
-    again = await waiting(client, user, task_id, **{"If-None-Match": first.headers["etag"]})
+    again = await waiting(client, user, task_id, etag=first.headers["etag"])
 
     assert time.monotonic() - began < A_MOMENT_SECONDS
     assert (first.status_code, again.status_code) == (200, 304)

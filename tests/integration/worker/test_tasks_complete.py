@@ -1,11 +1,15 @@
 """Healthy workers: every task once, every result right."""
 
+import asyncio
 import io
+from random import Random
 
 from PIL import Image
 
+from orchestrator_core.postgres.event_store import CHANNEL
+from orchestrator_core.postgres.listening import Listener
 from orchestrator_core.tasks import TaskStatus
-from worker_bench import Bench
+from worker_bench import PATIENCE_SECONDS, Bench
 
 
 async def test_an_image_is_resized_and_its_file_kept(bench: Bench) -> None:
@@ -105,3 +109,29 @@ async def test_every_line_about_an_attempt_names_task_and_trace(bench: Bench) ->
     line = await worker.logged("attempt_ended")
     assert (line["task_id"], line["task_type"], line["epoch"]) == (task.id, "demo_sleep", 1)
     assert line["trace_id"] in task.trace_context
+
+
+async def test_who_follows_a_task_hears_of_each_move_from_the_worker_itself(bench: Bench) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    listening = asyncio.Event()
+    listener = Listener(
+        bench.postgres,
+        {CHANNEL: heard.put_nowait},
+        application="test",
+        chance=Random(1),
+        on_connect=listening.set,
+    )
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(listener.run())
+        await listening.wait()
+        await (await bench.start_worker()).ready()
+
+        task_id = await bench.submit("demo_sleep", payload={"seconds": 0.5})
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            claimed = await heard.get()
+            settled = await heard.get()
+        task = await bench.task(task_id)
+        running.cancel()
+
+    assert (claimed, settled) == ("", "")
+    assert task.status is TaskStatus.COMPLETED
