@@ -20,7 +20,7 @@ from uvicorn import Config
 from api_clients import User
 from orchestrator_api.app import create_app
 from orchestrator_api.events.feed import EventFeed
-from orchestrator_api.events.places import Places
+from orchestrator_api.places import Places
 from orchestrator_api.serving import ApiServer
 from orchestrator_api.settings import ProcessSettings
 from worker_bench import until

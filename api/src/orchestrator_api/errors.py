@@ -5,7 +5,6 @@
     ├── BodyTooLargeError          the body passes the limit
     ├── BodyTooSlowError           the body does not come within the request's time
     ├── UnsupportedMediaTypeError  the body's type is not one that this call takes
-    ├── QuotaExceededError         the user's files would take more room than allowed
     ├── RateLimitedError           too many requests from this user or address
     ├── UnauthenticatedError       no valid token, or wrong credentials
     ├── WrongPasswordError         the caller is known, but the password to confirm with is not his
@@ -73,15 +72,6 @@ class UnsupportedMediaTypeError(OrchestratorError):
     """The body's type is not one that this call takes."""
 
     code = "unsupported_media_type"
-
-
-class QuotaExceededError(OrchestratorError):
-    """The user's files would take more room than allowed."""
-
-    code = "quota_exceeded"
-
-    def __init__(self, quota_bytes: int) -> None:
-        super().__init__(f"your files may take {quota_bytes} bytes together; delete some first")
 
 
 class RateLimitedError(OrchestratorError):

@@ -70,11 +70,8 @@ _ANSWERS: Mapping[type[core.OrchestratorError], _Answer] = {
     api.NoResultError: _Answer(HTTPStatus.NOT_FOUND, "Result not found", shows_message=True),
     api.NotFoundError: _Answer(HTTPStatus.NOT_FOUND),
     api.ConflictError: _Answer(HTTPStatus.CONFLICT),
-    api.QuotaExceededError: _Answer(
+    core.QuotaExceededError: _Answer(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Quota exceeded", shows_message=True
-    ),
-    api.RangeNotSatisfiableError: _Answer(
-        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "Range not satisfiable", shows_message=True
     ),
     core.NameTakenError: _Answer(HTTPStatus.CONFLICT, "Username already exists"),
     api.BodyTooLargeError: _Answer(
@@ -105,6 +102,8 @@ def to_problem(error: core.OrchestratorError) -> Problem:
         return _rate_limited(error)
     if isinstance(error, _UNAVAILABLE):
         return _unavailable(error)
+    if isinstance(error, api.RangeNotSatisfiableError):
+        return _not_satisfiable(error)
     answer = _ANSWERS.get(type(error))
     if answer is None:
         return INTERNAL
@@ -228,6 +227,17 @@ def _unavailable(error: core.OrchestratorError) -> Problem:
         error="Service unavailable",
         detail=f"{detail} Try again in {RETRY_AFTER_SECONDS} s.",
         headers=_COME_BACK,
+    )
+
+
+def _not_satisfiable(error: api.RangeNotSatisfiableError) -> Problem:
+    return Problem(
+        status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        code=error.code,
+        error="Range not satisfiable",
+        detail=str(error),
+        # RFC 9110 section 14.4: so that the client can ask again for what there is.
+        headers={"Content-Range": f"bytes */{error.size_bytes}"},
     )
 
 

@@ -16,7 +16,6 @@ from orchestrator_api.accounts.service import AccountRules, AccountService
 from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
 from orchestrator_api.dispatching import FirstRings, Sweep
 from orchestrator_api.events.feed import EventFeed
-from orchestrator_api.events.places import Places
 from orchestrator_api.events.wiring import build_watching
 from orchestrator_api.limits.client_addresses import ClientAddresses
 from orchestrator_api.limits.limiter import Limiter
@@ -24,6 +23,7 @@ from orchestrator_api.limits.local_buckets import LocalBuckets
 from orchestrator_api.limits.policies import Policies
 from orchestrator_api.limits.requests import RequestLimits
 from orchestrator_api.metrics import Metrics, serving_metrics
+from orchestrator_api.places import Places
 from orchestrator_api.pruning import Pruning
 from orchestrator_api.running import Service, running
 from orchestrator_api.settings import ApiSettings, ProcessSettings

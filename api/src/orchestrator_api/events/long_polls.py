@@ -13,8 +13,8 @@ from orchestrator_api.accounts.tokens import REFUSAL
 from orchestrator_api.errors import UnauthenticatedError
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.permits import Permit
-from orchestrator_api.events.places import Places
 from orchestrator_api.events.streams import await_disconnect
+from orchestrator_api.places import Places
 from orchestrator_core.accounts import Identity
 from orchestrator_core.tasks import Task
 

@@ -11,8 +11,8 @@ from random import Random
 from orchestrator_api.accounts import revocations as revoking
 from orchestrator_api.accounts.revocations import Revocations
 from orchestrator_api.events.feed import EventFeed
-from orchestrator_api.events.places import Places
 from orchestrator_api.metrics import EventMetrics
+from orchestrator_api.places import Places
 from orchestrator_api.running import Service
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres import event_store
@@ -48,7 +48,9 @@ def build_watching(
     """Return the parts; the one connection that listens also hears of ended logins."""
     store = EventStore(database)
     feed = EventFeed(store, metrics)
-    places = Places(total=settings.api.watchers, per_user=settings.api.watchers_per_user)
+    places = Places(
+        "event streams", total=settings.api.watchers, per_user=settings.api.watchers_per_user
+    )
     metrics.tell_watching_by(lambda: places.taken_count)
 
     def catch_up() -> None:

@@ -1,9 +1,9 @@
-"""So many may watch, and no more."""
+"""So many may stay, and no more."""
 
 import pytest
 
 from orchestrator_api.errors import RateLimitedError
-from orchestrator_api.events.places import Places
+from orchestrator_api.places import Places
 from orchestrator_core.errors import OverloadedError
 from orchestrator_core.tasks import UserId
 
@@ -11,7 +11,7 @@ ADA, EVE = UserId(1), UserId(2)
 
 
 def test_a_user_and_a_process_have_only_so_many_places() -> None:
-    places = Places(total=3, per_user=2)
+    places = Places("streams", total=3, per_user=2)
 
     with places.taking(ADA), places.taking(ADA), places.taking(EVE):
         with pytest.raises(RateLimitedError), places.taking(ADA):
@@ -25,8 +25,8 @@ def test_a_user_and_a_process_have_only_so_many_places() -> None:
     assert (taken, later, places.taken_count) == (3, 1, 0)
 
 
-def test_a_place_is_free_again_however_the_watching_ended() -> None:
-    places = Places(total=1, per_user=1)
+def test_a_place_is_free_again_however_it_was_left() -> None:
+    places = Places("streams", total=1, per_user=1)
 
     with pytest.raises(RuntimeError, match="broken"), places.taking(ADA):
         raise RuntimeError("broken")

@@ -1,10 +1,10 @@
-"""Places for those who watch: so many in a process, so many for a user.
+"""Places for what goes on for long: so many in a process, so many for a user.
 
-A watching costs memory as long as it lasts, and some last for a quarter of an hour. Rate
-limits count beginnings only.
+A stream, an upload, a download costs memory as long as it lasts, and some last for a
+quarter of an hour. Rate limits count beginnings only.
 
-Before: ``endpoints`` knows the caller.
-After: the place is held until the watching ends.
+Before: an endpoint knows the caller.
+After: the place is held until what it is for has ended.
 """
 
 from collections import Counter
@@ -16,13 +16,16 @@ from orchestrator_core.errors import OverloadedError
 from orchestrator_core.tasks import UserId
 
 RETRY_AFTER_SECONDS = 5
-"""A long poll ends within a minute, a stream within a quarter of an hour."""
+"""Most uploads end within seconds, a long poll within a minute, a stream within a quarter of an
+hour."""
 
 
 class Places:
-    """How many watch, by user."""
+    """How many are taken, by user."""
 
-    def __init__(self, *, total: int, per_user: int) -> None:
+    def __init__(self, what: str, *, total: int, per_user: int) -> None:
+        """Take what they are for, in the plural; it stands in the log when there are too many."""
+        self._what = what
         self._total = total
         self._per_user = per_user
         self._taken: Counter[UserId] = Counter()
@@ -43,7 +46,7 @@ class Places:
         if self._taken[user_id] >= self._per_user:
             raise RateLimitedError(RETRY_AFTER_SECONDS, {"Retry-After": str(RETRY_AFTER_SECONDS)})
         if self.taken_count >= self._total:
-            raise OverloadedError("event streams", self._total)
+            raise OverloadedError(self._what, self._total)
         self._taken[user_id] += 1
         try:
             yield
