@@ -170,9 +170,12 @@ class Sweep:
         # as soon as it is back, instead of half a minute later.
         try:
             depth_messages = await self._bell.depth_messages()
-        finally:
-            # Needs no RabbitMQ.
+        except StoreUnavailableError:
+            # Needs no RabbitMQ. Not in a ``finally``: with Postgres away as well, its error
+            # would take the place of a cancellation, and the process would never stop.
             await self._fail_exhausted()
+            raise
+        await self._fail_exhausted()
         for _ in range(_MAX_PAGES):
             due = await self._tasks.take_due_rings(
                 limit=PAGE_RINGS, ring_after_seconds=self._ring_again_seconds

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -12,18 +12,20 @@ import pytest
 
 from api_clients import User, a_task, a_user, serving
 from kept_tasks import keep_tasks
-from orchestrator_api.dispatching import PAGE_RINGS, Sweep
+from orchestrator_api.dispatching import PAGE_RINGS, Bell, Sweep
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.amqp.doorbell import Doorbell
+from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.task_store import TaskStore
-from orchestrator_core.settings import AmqpSettings
+from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.tasks import NewTask, TaskId, UserId
 from orchestrator_core.topology import TASK_QUEUE
 
 NOWHERE = AmqpSettings(RABBITMQ_URL="amqp://guest:guest@127.0.0.1:1/")
+NO_POSTGRES = PostgresSettings(DB_HOST="127.0.0.1", DB_PORT=1)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -48,7 +50,7 @@ async def owner(database: Database) -> UserId:
     return UserId(user_id)
 
 
-def a_sweep(database: Database, bell: Doorbell, *, ring_again_seconds: float = 30.0) -> Sweep:
+def a_sweep(database: Database, bell: Bell, *, ring_again_seconds: float = 30.0) -> Sweep:
     return Sweep(
         TaskStore(database),
         LoadStore(database),
@@ -56,6 +58,21 @@ def a_sweep(database: Database, bell: Doorbell, *, ring_again_seconds: float = 3
         chance=Random(1),
         ring_again_seconds=ring_again_seconds,
     )
+
+
+class ASilentBell:
+    """RabbitMQ that takes a connection and then says nothing."""
+
+    def __init__(self) -> None:
+        self.was_asked = asyncio.Event()
+
+    async def ring(self, envelopes: Sequence[TaskEnvelope]) -> None:
+        raise AssertionError(envelopes)
+
+    async def depth_messages(self) -> int:
+        self.was_asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 async def kept_tasks(database: Database, owner: UserId, count: int = 1) -> list[TaskId]:
@@ -234,6 +251,18 @@ async def test_while_rabbitmq_is_away_no_ring_is_spent(
     await a_sweep(database, bell).sweep()
 
     assert sorted(await queued_ids(amqp_settings)) == ids
+
+
+async def test_a_sweep_that_waits_for_rabbitmq_while_postgres_is_away_can_be_stopped() -> None:
+    bell = ASilentBell()
+    async with Database.open(NO_POSTGRES, application="test", max_connections=1) as nowhere:
+        sweeping = asyncio.create_task(a_sweep(nowhere, bell).sweep())
+        await bell.was_asked.wait()
+
+        sweeping.cancel()
+        await asyncio.wait({sweeping})
+
+    assert sweeping.cancelled()
 
 
 async def test_a_task_accepted_while_rabbitmq_was_away_is_rung_when_it_is_back(

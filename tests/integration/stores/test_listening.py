@@ -22,13 +22,16 @@ class Ears(Random):
         self.heard: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.connected: asyncio.Queue[None] = asyncio.Queue()
 
-    def listener(self, settings: PostgresSettings, *channels: str) -> Listener:
+    def listener(
+        self, settings: PostgresSettings, *channels: str, ping_seconds: float = 5.0
+    ) -> Listener:
         return Listener(
             settings,
             {each: self._ear(each) for each in channels},
             application=APPLICATION,
             chance=self,
             on_connect=lambda: self.connected.put_nowait(None),
+            ping_seconds=ping_seconds,
         )
 
     def uniform(self, a: float, b: float) -> float:
@@ -83,6 +86,32 @@ async def test_a_lost_connection_comes_back_and_says_so(ears: Ears, database: Da
     await notify(database, "one", "again")
 
     assert await ears.heard.get() == ("one", "again")
+
+
+async def test_a_good_connection_outlives_its_pings(
+    postgres_settings: PostgresSettings, database: Database
+) -> None:
+    ears = Ears()
+    listener = ears.listener(postgres_settings, "one", ping_seconds=0.01)
+    running = asyncio.create_task(listener.run())
+    await ears.connected.get()
+
+    pings: set[object] = set()
+    connections: set[object] = set()
+    async with database.answering("watch") as connection:
+        while len(pings) < 5:
+            row = await connection.fetchrow(
+                "SELECT pid, query_start FROM pg_stat_activity"
+                " WHERE application_name = $1 AND datname = current_database()",
+                APPLICATION,
+            )
+            pings.add(row["query_start"])
+            connections.add(row["pid"])
+    running.cancel()
+    await asyncio.wait({running})
+
+    assert len(connections) == 1
+    assert not ears.failed.is_set()
 
 
 async def test_it_tries_until_the_server_lets_it_in(

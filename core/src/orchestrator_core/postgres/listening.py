@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 class Listener:
     """Listens on several channels, and comes back whenever its connection is lost."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where, for whom, and what tests replace
         self,
         settings: PostgresSettings,
         callbacks: Mapping[str, Callback],
@@ -43,6 +43,7 @@ class Listener:
         application: str,
         chance: Random,
         on_connect: Callable[[], None],
+        ping_seconds: float = PING_SECONDS,
     ) -> None:
         """Take what to listen for.
 
@@ -53,11 +54,13 @@ class Listener:
             chance: spreads the reconnects of processes that lost their server together.
             on_connect: called whenever listening has begun, also the first time: what was
                 announced before then has not been heard.
+            ping_seconds: between two looks at the connection.
         """
         self._arguments = to_connect_arguments(settings, application=application)
         self._callbacks = dict(callbacks)
         self._chance = chance
         self._on_connect = on_connect
+        self._ping_seconds = ping_seconds
         self._wait_seconds = SHORTEST_WAIT_SECONDS
         self._is_absent = False
 
@@ -84,8 +87,9 @@ class Listener:
                 await connection.add_listener(channel, self._hear)
             self._note_return()
             self._on_connect()
-            while not await _is_set_within(is_lost, PING_SECONDS):
-                await connection.execute("")
+            while not await _is_set_within(is_lost, self._ping_seconds):
+                # Not an empty statement: asyncpg stumbles over its answer.
+                await connection.execute("SELECT 1")
         finally:
             await _close(connection)
 
