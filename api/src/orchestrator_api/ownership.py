@@ -30,7 +30,7 @@ async def own_task(request: Request, caller: Caller, task_id: PathId) -> Task:
         TaskNotFoundError: no task has this id.
         NotYoursError: it is somebody else's.
     """
-    task: Task | None = await request.state.tasks.find(TaskId(task_id))
+    task: Task | None = await request.state.tasks.find(TaskId(task_id), reader=caller)
     if task is None:
         raise TaskNotFoundError(task_id)
     if task.user_id != caller:

@@ -1,6 +1,6 @@
 """Forget what nobody needs any more, once an hour.
 
-Before: ended logins, what happened to accounts, and workers leave rows behind.
+Before: ended logins, what happened to accounts, workers and submissions leave rows behind.
 After: the tables stay as small as what lives or is still asked about.
 """
 
@@ -11,21 +11,33 @@ import structlog
 
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.account_store import AccountStore
+from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 
 PRUNE_SECONDS = 3_600.0
 FAMILIES_AT_ONCE = 5_000
 """Bounds one statement's time; a day's logins of a busy service go in a few hours."""
+KEYS_AT_ONCE = 5_000
+_MAX_KEY_PAGES = 2_000
+"""10 million an hour; more submissions than one database takes."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Pruning:
-    """Deletes ended logins, old auth events and forgotten workers."""
+    """Deletes ended logins, old auth events, forgotten workers and old idempotency keys."""
 
-    def __init__(self, accounts: AccountStore, workers: WorkerStore, *, chance: Random) -> None:
+    def __init__(
+        self,
+        accounts: AccountStore,
+        workers: WorkerStore,
+        submissions: SubmissionStore,
+        *,
+        chance: Random,
+    ) -> None:
         self._accounts = accounts
         self._workers = workers
+        self._submissions = submissions
         self._chance = chance
 
     async def run(self) -> None:
@@ -48,3 +60,6 @@ class Pruning:
         """
         await self._accounts.prune(limit=FAMILIES_AT_ONCE)
         await self._workers.prune()
+        for _ in range(_MAX_KEY_PAGES):
+            if await self._submissions.prune_keys(limit=KEYS_AT_ONCE) < KEYS_AT_ONCE:
+                break

@@ -14,7 +14,7 @@ from orchestrator_api.accounts.passwords import PasswordHasher
 from orchestrator_api.accounts.revocations import Revocations
 from orchestrator_api.accounts.service import AccountRules, AccountService
 from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
-from orchestrator_api.dispatching import FirstRings, Sweep
+from orchestrator_api.dispatching import Sweep
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.wiring import build_watching
 from orchestrator_api.limits.client_addresses import ClientAddresses
@@ -28,9 +28,9 @@ from orchestrator_api.pruning import Pruning
 from orchestrator_api.running import Service, running
 from orchestrator_api.settings import ApiSettings, ProcessSettings
 from orchestrator_api.tasks.catalogue import Catalogue
-from orchestrator_api.tasks.keeping import build_keepers
 from orchestrator_api.tasks.service import TaskService
 from orchestrator_api.tasks.submitting import Submitting
+from orchestrator_api.tasks.wiring import build_task_parts
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.account_store import AccountStore
@@ -39,6 +39,7 @@ from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
+from orchestrator_core.redis.cache import Cache
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.redis.token_buckets import TokenBuckets
 
@@ -79,9 +80,13 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     worker_store, chance = WorkerStore(database), SystemRandom()
     revocations = Revocations(account_store, lifetime_seconds=settings.api.access_token_ttl_seconds)
     watching = build_watching(settings, database, revocations, metrics.events, chance=chance)
-    rings = FirstRings(doorbell)
-    submission_store = SubmissionStore(database)
-    keepers = build_keepers(submission_store, rings, max_waiting=settings.api.waiting_tasks)
+    task_parts = build_task_parts(
+        database,
+        doorbell,
+        Cache(redis, secret=settings.api.jwt_secret.get_secret_value().encode()),
+        announce=watching.announcer.offer,
+        max_waiting=settings.api.waiting_tasks,
+    )
     limiter = Limiter(
         TokenBuckets(redis), LocalBuckets(replicas=settings.api.replicas), metrics.limits
     )
@@ -89,9 +94,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         *watching.services,
         limiter,
         revocations,
-        rings,
-        keepers.singles,
-        keepers.bulks,
+        *task_parts.services,
         Sweep(
             task_store,
             LoadStore(database),
@@ -99,10 +102,9 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             chance=chance,
             announce=watching.announcer.offer,
         ),
-        Pruning(account_store, worker_store, chance=chance),
+        Pruning(account_store, worker_store, SubmissionStore(database), chance=chance),
     ]
-    # What is kept last rings last, so the keepers drain before the rings.
-    drain = (watching.feed, keepers.singles, keepers.bulks, rings)
+    drain = (watching.feed, *task_parts.drain)
     started = await enter(
         running(background, drain=drain, drain_seconds=settings.api.drain_seconds)
     )
@@ -111,7 +113,6 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         if not doorbell.is_answering:
             raise StoreUnavailableError("rabbitmq", "the last call failed")
 
-    catalogue = Catalogue(worker_store)
     access_tokens = _build_access_tokens(settings.api)
     return Services(
         access_tokens=access_tokens,
@@ -122,13 +123,13 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             revocations,
             _build_account_rules(settings.api),
         ),
-        catalogue=catalogue,
+        catalogue=task_parts.catalogue,
         feed=watching.feed,
         limits=_build_limits(limiter, settings.api),
         places=watching.places,
         revocations=revocations,
-        tasks=TaskService(task_store, watching.announcer.offer),
-        submitting=Submitting(submission_store, catalogue, keepers, rings),
+        tasks=task_parts.tasks,
+        submitting=task_parts.submitting,
         health=health.Health(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
             needed=frozenset({"postgres"}),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator_api.errors import ConflictError, NoResultError
+from orchestrator_api.tasks.remembering import RememberedTasks
 from orchestrator_core.errors import TaskNotFoundError
 from orchestrator_core.postgres.task_store import TaskFilter, TaskStore
 from orchestrator_core.tasks import StoredResult, Task, TaskId, TaskStatus, TaskSummary, UserId
@@ -25,14 +26,17 @@ class Page:
 class TaskService:
     """The use cases of tasks that exist."""
 
-    def __init__(self, store: TaskStore, announce: Callable[[], None]) -> None:
-        """Take the store, and what to call when a task was moved."""
+    def __init__(
+        self, store: TaskStore, remembered: RememberedTasks, announce: Callable[[], None]
+    ) -> None:
+        """Take the stores, and what to call when a task was moved."""
         self._store = store
+        self._remembered = remembered
         self._announce = announce
 
-    async def find(self, task_id: TaskId) -> Task | None:
+    async def find(self, task_id: TaskId, *, reader: UserId) -> Task | None:
         """Return the task of this id, whoever owns it; only ``ownership`` may ask."""
-        return await self._store.find(task_id)
+        return await self._remembered.find(task_id, reader=reader)
 
     async def read_again(self, task: Task) -> Task:
         """Return ``task`` as it is now.
