@@ -24,14 +24,14 @@ async def test_only_a_move_that_moved_something_is_announced() -> None:
     announcer = Announcer(mouth)
     running = asyncio.create_task(announcer.run())
 
-    async def settle(*verdicts: bool) -> list[bool]:
-        return list(verdicts)
+    async def settle(verdicts: list[bool]) -> list[bool]:
+        return verdicts
 
     settle_aloud = announcer.after(settle)
-    quiet = [await settle_aloud(), await settle_aloud(False, False)]
+    quiet = [await settle_aloud([]), await settle_aloud([False, False])]
     await asyncio.sleep(0)
     was_quiet = mouth.said.empty()
-    loud = await settle_aloud(False, True)
+    loud = await settle_aloud([False, True])
     await mouth.said.get()
     running.cancel()
 
