@@ -11,6 +11,7 @@ from typing import TypedDict
 from orchestrator_api import health
 from orchestrator_api.accounts.password_policies import build_policy
 from orchestrator_api.accounts.passwords import PasswordHasher
+from orchestrator_api.accounts.remembering import RememberedUsers
 from orchestrator_api.accounts.revocations import Revocations
 from orchestrator_api.accounts.service import AccountRules, AccountService
 from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
@@ -56,6 +57,7 @@ class Services(TypedDict):
     revocations: Revocations
     tasks: TaskService
     submitting: Submitting
+    users: RememberedUsers
     health: health.Health
 
 
@@ -80,10 +82,12 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     worker_store, chance = WorkerStore(database), SystemRandom()
     revocations = Revocations(account_store, lifetime_seconds=settings.api.access_token_ttl_seconds)
     watching = build_watching(settings, database, revocations, metrics.events, chance=chance)
+    cache = Cache(redis, secret=settings.api.jwt_secret.get_secret_value().encode())
+    users = RememberedUsers(account_store, cache)
     task_parts = build_task_parts(
         database,
         doorbell,
-        Cache(redis, secret=settings.api.jwt_secret.get_secret_value().encode()),
+        cache,
         announce=watching.announcer.offer,
         max_waiting=settings.api.waiting_tasks,
     )
@@ -94,6 +98,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         *watching.services,
         limiter,
         revocations,
+        users,
         *task_parts.services,
         Sweep(
             task_store,
@@ -130,6 +135,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         revocations=revocations,
         tasks=task_parts.tasks,
         submitting=task_parts.submitting,
+        users=users,
         health=health.Health(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
             needed=frozenset({"postgres"}),

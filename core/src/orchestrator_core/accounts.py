@@ -20,14 +20,20 @@ SessionId = NewType("SessionId", UUID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """One row of ``users``."""
+class Profile:
+    """What is shown of an account; it never changes."""
 
     id: UserId
     username: str
     """As registered; compared without case."""
-    password_hash: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(Profile):
+    """One row of ``users``."""
+
+    password_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

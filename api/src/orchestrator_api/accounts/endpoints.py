@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from orchestrator_api.accounts.identity import Session
+from orchestrator_api.accounts.identity import Caller, Session
+from orchestrator_api.accounts.remembering import RememberedUsers
 from orchestrator_api.accounts.schemas import (
     Credentials,
     PasswordChange,
@@ -30,6 +31,11 @@ users_router = APIRouter(prefix="/api/v1", tags=["accounts"], dependencies=LIMIT
 async def _service(request: Request) -> AccountService:
     service: AccountService = request.state.accounts
     return service
+
+
+async def _users(request: Request) -> RememberedUsers:
+    users: RememberedUsers = request.state.users
+    return users
 
 
 Service = Annotated[AccountService, Depends(_service)]
@@ -109,9 +115,9 @@ async def change_password(
 
 
 @users_router.get("/users/me", responses=describe_problems(401, 429, 503))
-async def read_me(identity: Session, service: Service) -> UserView:
+async def read_me(caller: Caller, users: Annotated[RememberedUsers, Depends(_users)]) -> UserView:
     """Show the caller."""
-    return UserView.from_account(await service.read_account(identity))
+    return UserView.from_profile(await users.read(caller))
 
 
 def _keep_out_of_caches(response: Response) -> None:

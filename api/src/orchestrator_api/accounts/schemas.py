@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator_core.accounts import Account
+from orchestrator_core.accounts import Profile
 
 MAX_PASSWORD_LENGTH = 1_024
 USERNAME_PATTERN = r"^[A-Za-z0-9._-]{3,64}$"
@@ -96,6 +96,6 @@ class UserView(BaseModel):
     created_at: datetime
 
     @classmethod
-    def from_account(cls, account: Account) -> "UserView":
-        """Show ``account``, but for its password's hash."""
-        return cls(id=account.id, username=account.username, created_at=account.created_at)
+    def from_profile(cls, profile: Profile) -> "UserView":
+        """Show ``profile``."""
+        return cls(id=profile.id, username=profile.username, created_at=profile.created_at)

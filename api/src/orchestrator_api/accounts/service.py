@@ -156,14 +156,6 @@ class AccountService:
         _log.info("password changed", user_id=account.id, ended_logins=len(ended))
         return self._pair(_identify(account, session), token)
 
-    async def read_account(self, identity: Identity) -> Account:
-        """Return the caller's account.
-
-        Raises:
-            UnauthenticatedError: it is no more.
-        """
-        return await self._find(identity)
-
     async def _find(self, identity: Identity) -> Account:
         account = await self._store.find_by_id(identity.user_id)
         if account is None:

@@ -13,6 +13,7 @@ from orchestrator_core.accounts import (
     AuthEvent,
     Identity,
     PresentedToken,
+    Profile,
     Redemption,
     RefreshVerdict,
     SessionId,
@@ -77,6 +78,12 @@ class AccountStore:
         async with self._database.answering("find an account") as connection:
             row = await connection.fetchrow(_SQL["find_user_by_id"], user_id)
         return None if row is None else Account(**row)
+
+    async def find_profile(self, user_id: UserId) -> Profile | None:
+        """Return what is shown of this account, or None."""
+        async with self._database.answering("find a profile") as connection:
+            row = await connection.fetchrow(_SQL["find_profile"], user_id)
+        return None if row is None else Profile(**row)
 
     async def start_session(self, account: Account, session: NewSession) -> bool:
         """Begin a login of ``account``, as it was when its password was checked.

@@ -18,6 +18,10 @@ SELECT id, username, password_hash, created_at FROM users WHERE lower(username) 
 -- An account by its primary key.
 SELECT id, username, password_hash, created_at FROM users WHERE id = $1;
 
+-- name: find_profile
+-- What is shown of an account, by its primary key.
+SELECT id, username, created_at FROM users WHERE id = $1;
+
 -- name: start_family
 -- A login, its first refresh token and what it began with, unless the password is no longer $6.
 -- The share waits for a change of the password under way and holds up one that comes now, so
