@@ -44,6 +44,15 @@ class ServedApi:
         """Return the memory that the process and its children have in use."""
         return sum(_resident_bytes(pid) for pid in [self.process.pid, *self._children()])
 
+    def forget_peak(self) -> None:
+        """Let ``peak_bytes`` count from now."""
+        for pid in [self.process.pid, *self._children()]:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that each had in use since ``forget_peak``, together."""
+        return sum(_peak_bytes(pid) for pid in [self.process.pid, *self._children()])
+
     def _children(self) -> list[int]:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in path.read_text().split()]
@@ -112,3 +121,8 @@ def _await_ready(served: ServedApi) -> None:
 def _resident_bytes(pid: int) -> int:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))

@@ -8,16 +8,21 @@ After: FastAPI runs the endpoint, or the client gets 413 or 503 in time.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator_api.errors import BodyTooLargeError, DeadlineExceededError
+from orchestrator_api.errors import BodyTooLargeError, BodyTooSlowError, DeadlineExceededError
 from orchestrator_api.problems import respond, to_problem
 from orchestrator_core.errors import OverloadedError
 
 ANSWER_HEADERS = "answer_headers"
 """Key in a request's state: raw headers that its answer gets, whoever makes the answer."""
+
+Headers = Iterable[tuple[bytes, bytes]]
+_MAX_DIGITS = 18
+"""More name no length that anybody could send."""
 
 
 class BodyBudget:
@@ -45,14 +50,20 @@ class BodyBudget:
 class BodyCounter:
     """A ``receive`` that counts one request's body and refuses what is too much."""
 
-    def __init__(self, receive: Receive, budget: BodyBudget, *, limit_bytes: int) -> None:
+    def __init__(
+        self, receive: Receive, budget: BodyBudget, *, limit_bytes: int, headers: Headers = ()
+    ) -> None:
         self._receive = receive
         self._budget = budget
+        self._headers = headers
         self.limit_bytes = limit_bytes
         self.is_held = True
         """Whether the endpoint keeps the whole body in memory, so that it counts in the budget."""
         self.held_bytes = 0
+        self.is_awaited = False
+        """Whether somebody waits for more of a body that isn't whole."""
         self._received_bytes = 0
+        self._is_whole = False
 
     async def __call__(self) -> Message:
         """Return the next message.
@@ -61,7 +72,12 @@ class BodyCounter:
             BodyTooLargeError: this body passes its limit.
             OverloadedError: all bodies together pass the budget.
         """
+        if not self._received_bytes and _declared_bytes(self._headers) > self.limit_bytes:
+            raise BodyTooLargeError(self.limit_bytes)
+        self.is_awaited = not self._is_whole
         message = await self._receive()
+        self.is_awaited = False
+        self._is_whole = not message.get("more_body", False)
         size_bytes = len(message.get("body", b""))
         if size_bytes:
             self._received_bytes += size_bytes
@@ -91,7 +107,7 @@ class Allowance:
 
 
 class RequestBounds:
-    """Middleware: answers 503 when a request takes too long, 413 when it brings too much."""
+    """Middleware: answers 503 or 408 when a request takes too long, 413 when it brings too much."""
 
     def __init__(
         self, app: ASGIApp, *, deadline_seconds: float, limit_bytes: int, budget_bytes: int
@@ -106,7 +122,9 @@ class RequestBounds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = BodyCounter(receive, self._budget, limit_bytes=self._limit_bytes)
+        body = BodyCounter(
+            receive, self._budget, limit_bytes=self._limit_bytes, headers=scope["headers"]
+        )
         deadline = asyncio.timeout(self._deadline_seconds)
         scope.setdefault("state", {})["allowance"] = Allowance(deadline, body)
 
@@ -125,7 +143,17 @@ class RequestBounds:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            problem = to_problem(DeadlineExceededError(scope["path"]))
+            problem = to_problem(
+                BodyTooSlowError("the body did not come in time")
+                if body.is_awaited
+                else DeadlineExceededError(scope["path"])
+            )
             await respond(problem, path=scope["path"])(scope, receive, send)
         finally:
             self._budget.give_back(body.held_bytes)
+
+
+def _declared_bytes(headers: Headers) -> int:
+    """Return the ``Content-Length``, so that nobody has to send what is refused anyway; or 0."""
+    length = next((value for name, value in headers if name == b"content-length"), b"")
+    return int(length) if length.isdigit() and len(length) <= _MAX_DIGITS else 0

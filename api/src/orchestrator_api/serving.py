@@ -17,6 +17,7 @@ from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # ships no types
 
 from orchestrator_api.events.feed import EventFeed
+from orchestrator_api.http_protocol import BoundedHttpProtocol
 from orchestrator_api.settings import read_process_settings
 from orchestrator_core.logs import configure_logs
 
@@ -43,7 +44,8 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc] # ships no types
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": BoundedHttpProtocol,
+        "ws": "none",
         "lifespan": "on",
         # ``request_log`` writes the one line that a request gets.
         "access_log": False,

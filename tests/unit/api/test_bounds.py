@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -75,6 +76,45 @@ async def test_a_body_that_passes_its_limit_is_refused_however_it_is_cut() -> No
 
     with pytest.raises(BodyTooLargeError, match="at most 100 bytes"):
         await counter()
+
+
+async def test_a_body_that_says_it_is_too_large_is_refused_before_any_of_it_is_read() -> None:
+    counter = BodyCounter(
+        unread, BodyBudget(1_000), limit_bytes=100, headers=[(b"content-length", b"101")]
+    )
+
+    with pytest.raises(BodyTooLargeError, match="at most 100 bytes"):
+        await counter()
+
+
+async def unread() -> Message:
+    raise AssertionError("nobody should read this body")
+
+
+async def test_a_body_that_comes_too_slowly_gets_408() -> None:
+    async def reads(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    async with bounded(reads, deadline_seconds=0.01) as client:
+        answer = await client.post("/", content=trickle())
+
+    assert answer.status_code == 408
+    assert answer.json()["error"] == "Request body too slow"
+
+
+async def test_a_request_that_hangs_after_its_body_was_read_gets_503() -> None:
+    async def hangs(scope: Scope, receive: Receive, _send: Send) -> None:
+        await Request(scope, receive).body()
+        await receive()
+
+    async with bounded(hangs, deadline_seconds=0.01) as client:
+        answer = await client.post("/", content=b"x")
+
+    assert answer.status_code == 503
 
 
 async def test_bodies_that_pass_the_budget_together_are_refused() -> None:

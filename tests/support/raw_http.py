@@ -1,0 +1,65 @@
+"""HTTP written by hand, for what no client library would send.
+
+Before: a test knows a port.
+After: it has what came back, if anything did.
+"""
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What happened on one connection."""
+
+    answer: bytes
+    """All that came back; empty when the server hung up without a word."""
+    sent_bytes: int
+    seconds: float
+
+    @property
+    def status(self) -> int:
+        """The status that came back, 0 for none."""
+        return int(self.answer.split(b" ", 2)[1]) if self.answer else 0
+
+
+def head(method: str, path: str, *lines: str) -> bytes:
+    """Return a request line and headers."""
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: api", *lines, "", ""]).encode("latin-1")
+
+
+def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Return ``pieces`` in the chunked transfer coding."""
+    for piece in pieces:
+        yield b"%x\r\n%s\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+def exchange(port: int, pieces: Iterable[bytes], *, pause_seconds: float = 0.0) -> Exchange:
+    """Send pieces until something comes back or they are over; then read the answer's beginning.
+
+    Args:
+        port: on the loopback.
+        pieces: sent one after the other.
+        pause_seconds: between two pieces.
+    """
+    started, sent_bytes, answer = time.monotonic(), 0, b""
+    with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
+        # The server may hang up while we send.
+        with contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                if select.select([connection], [], [], pause_seconds)[0]:
+                    break
+                connection.sendall(piece)
+                sent_bytes += len(piece)
+        with contextlib.suppress(ConnectionError):
+            answer = connection.recv(65_536)
+            if answer.startswith(b"HTTP/1.1 100 "):
+                answer = connection.recv(65_536)
+    return Exchange(answer, sent_bytes, time.monotonic() - started)
