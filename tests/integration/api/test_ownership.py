@@ -17,7 +17,6 @@ from served_api import ServedApi
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NOBODYS = {
     "change_password": "the caller's own account",
-    "follow_events": "the caller's own tasks",
     "list_files": "the caller's own files",
     "list_task_types": "the same for all",
     "log_out": "the caller's own login",
@@ -25,6 +24,7 @@ NOBODYS = {
     "submit_batch": "makes tasks of the caller's own",
     "submit_task": "makes a task of the caller's own",
     "upload_file": "makes a file of the caller's own",
+    "watch_events": "the caller's own tasks",
 }
 """Protected operations whose path names no owner's thing, and whose they are."""
 GARBAGE: Mapping[str, Mapping[str, str]] = {

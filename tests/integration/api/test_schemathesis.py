@@ -26,8 +26,6 @@ MAX_SECONDS = 120
 CONFIGURATION = """
 hooks = "{hooks}"
 continue-on-failure = true
-# A stream of events has no end; the first event shows its form.
-max-stream-events = 1
 request-timeout = 10.0
 
 [generation]
@@ -50,6 +48,12 @@ peers = ["alice", "bob"]
 
 [checks]
 max_response_time = 5.0
+
+# A stream of events has no end; the first event shows its form, if one comes soon.
+[[operations]]
+include-tag = "events"
+max-stream-events = 1
+request-timeout = 0.5
 """
 LOGIN = {
     "endpoint": "/auth/login",

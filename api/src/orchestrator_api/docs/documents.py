@@ -21,6 +21,8 @@ from orchestrator_api.docs.operations import (
 )
 from orchestrator_api.docs.submissions import add_submissions
 from orchestrator_api.errors import FieldFault
+from orchestrator_api.events.streams import MEDIA_TYPE as EVENT_STREAM
+from orchestrator_api.events.telling import EventView
 from orchestrator_api.openapi import ProblemView
 from orchestrator_api.problems import MEDIA_TYPE, to_body, to_problem
 from orchestrator_api.tasks.catalogue import KnownType
@@ -56,6 +58,27 @@ _PROBLEMS: Mapping[str, tuple[core.OrchestratorError, str]] = {
 }
 """An example of each, made by the same code as the real ones."""
 
+_SERVER_SENT_EVENT = {
+    "title": "ServerSentEvent",
+    "description": "One event of the stream (WHATWG HTML, section 9.2)",
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "const": "task"},
+        "id": {
+            "type": "string",
+            "description": "for `Last-Event-ID`",
+            "examples": ["742-1-3"],
+        },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/EventView"},
+            "examples": [
+                '{"task_id":1,"seq":2,"at":"2024-12-25T10:30:45Z","status":"PROCESSING",...}'
+            ],
+        },
+    },
+}
 _NEW_PASSWORDS = (("Registration", "password"), ("PasswordChange", "new_password"))
 """Models and fields that the password policy judges; it is a setting, so models don't know it."""
 
@@ -65,8 +88,14 @@ def build_document(
 ) -> dict[str, Any]:
     """Return the document of ``app`` while ``types`` are published."""
     document = copy.deepcopy(app.openapi())
-    document["components"].setdefault("schemas", {})
+    _, definitions = models_json_schema(
+        [(ProblemView, "serialization"), (EventView, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    document["components"]["schemas"].update(definitions["$defs"])
     _add_problems(document)
+    _add_events(document)
+    _require_texts_of_parameters(document)
     _move_bodies(document)
     for model, field in _NEW_PASSWORDS:
         document["components"]["schemas"][model]["properties"][field]["minLength"] = (
@@ -79,10 +108,6 @@ def build_document(
 
 
 def _add_problems(document: dict[str, Any]) -> None:
-    _, definitions = models_json_schema(
-        [(ProblemView, "serialization")], ref_template="#/components/schemas/{model}"
-    )
-    document["components"]["schemas"].update(definitions["$defs"])
     document["components"]["responses"] = {
         status: _describe_problem(status, *example) for status, example in _PROBLEMS.items()
     }
@@ -117,3 +142,24 @@ def _move_bodies(document: dict[str, Any]) -> None:
             if name is not None and schema.get("type") == "object":
                 schemas[name] = schema
                 media["schema"] = {"$ref": f"#/components/schemas/{name}"}
+
+
+def _add_events(document: dict[str, Any]) -> None:
+    """Say what an event of a stream is; FastAPI has a stream for one long string."""
+    document["components"]["schemas"]["ServerSentEvent"] = _SERVER_SENT_EVENT
+    for _, operation in each_operation(document):
+        for answer in operation["responses"].values():
+            media = answer.get("content", {}).get(EVENT_STREAM)
+            if media is not None:
+                media["schema"] = {"$ref": "#/components/schemas/ServerSentEvent"}
+
+
+def _require_texts_of_parameters(document: dict[str, Any]) -> None:
+    """Take null out of queries and headers: one can leave them out, but not say null."""
+    for _, operation in each_operation(document):
+        for parameter in operation.get("parameters", ()):
+            schema = parameter["schema"]
+            branches = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+            if len(branches) == 1:
+                del schema["anyOf"]
+                schema.update(branches[0])

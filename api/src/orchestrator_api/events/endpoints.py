@@ -24,6 +24,8 @@ from orchestrator_core.tasks import Task, TaskId
 MAX_SEQ = 2**31 - 1
 """The largest integer of Postgres."""
 _ID = re.compile(r"([1-9]\d{0,18})-(0|[1-9]\d{0,18})-(0|[1-9]\d{0,9})", re.ASCII)
+_PATTERN = r"^[1-9]\d{0,17}-(0|[1-9]\d{0,17})-(0|[1-9]\d{0,8})$"
+"""For the document: what is in it, is taken; a few more are."""
 
 router = APIRouter(prefix="/api/v1", tags=["events"], dependencies=LIMITED_BY_USER)
 
@@ -96,6 +98,7 @@ async def watch_events(
             alias=LAST_EVENT_ID,
             description="`id` of the last event that came, to go on after it",
             examples=["742-1-3"],
+            json_schema_extra={"pattern": _PATTERN},
         ),
     ] = None,
 ) -> Response:
