@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator_core.attempts import Failed, Settlement
-from orchestrator_core.errors import RowRefusedError
+from orchestrator_core.errors import RowRefusedError, StoreUnavailableError
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.submission_store import SubmissionStore
@@ -232,6 +233,34 @@ async def test_batches_that_share_keys_in_different_orders_do_not_end_in_a_deadl
         await make_keys_older(database, timedelta(hours=25))
 
     assert await count_tasks(database) == 5 * len(batch)
+
+
+class AwayForLookUps(Database):
+    """Postgres goes away right after the commit."""
+
+    def __init__(self, present: Database) -> None:
+        self._present = present
+
+    @asynccontextmanager
+    async def answering(self, attempted: str) -> AsyncIterator[Any]:
+        if attempted.startswith("look up"):
+            raise StoreUnavailableError("postgres", attempted)
+        async with self._present.answering(attempted) as connection:
+            yield connection
+
+
+async def test_what_was_committed_is_told_although_a_known_key_cant_be_looked_up(
+    store: SubmissionStore, user_id: UserId, database: Database
+) -> None:
+    await keep_one(store, a_submission(user_id, "known"))
+
+    verdicts = await keep(
+        SubmissionStore(AwayForLookUps(database)),
+        a_submission(user_id),
+        a_submission(user_id, "known"),
+    )
+
+    assert [type(each) for each in verdicts] == [Kept, KeyInFlight]
 
 
 async def test_keys_of_different_users_do_not_meet(

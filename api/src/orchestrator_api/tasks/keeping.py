@@ -4,14 +4,14 @@ Before: requests submit what they want to be kept, and wait.
 After: each has its verdict on committed rows; rings are offered without waiting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from orchestrator_api.dispatching import FIRST_RING_LOST_SECONDS, FirstRings
+from orchestrator_api.dispatching import FIRST_RING_LOST_SECONDS
 from orchestrator_core.batching import Batcher
-from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.submissions import Kept, Submission, Verdict
+from orchestrator_core.tasks import TaskId
 
 MAX_BATCH = 128
 """Beyond this the commit's fsync is amortised and a batch only gets slower."""
@@ -31,7 +31,23 @@ class Keepers:
     """Of many tasks each, one at a time in a transaction of its own."""
 
 
-def build_keepers(store: SubmissionStore, rings: FirstRings, *, max_waiting: int) -> Keepers:
+class Store(Protocol):
+    """What is needed of ``postgres.submission_store``."""
+
+    async def keep(
+        self, submissions: Sequence[Submission], *, ring_after_seconds: float
+    ) -> list[Verdict]:
+        """Keep all that can be kept, in one transaction."""
+
+
+class Rings(Protocol):
+    """What is needed of ``dispatching.FirstRings``."""
+
+    def offer(self, task_ids: Iterable[TaskId]) -> None:
+        """Ring soon, without waiting."""
+
+
+def build_keepers(store: Store, rings: Rings, *, max_waiting: int) -> Keepers:
     """Return the batchers that keep tasks.
 
     The ring belongs to the flush, not to a request: it is offered even when every

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.submissions import (
@@ -61,9 +62,10 @@ class SubmissionStore:
             rows = await connection.fetch(
                 _SQL["keep_submissions"], *columns, ring_after_seconds, *named
             )
+        kept = dict(_to_kept(rows))
+        known = {place: key for place, key in keys.items() if place not in kept}
         verdicts: dict[int, Verdict] = dict.fromkeys(repeated, KeyInFlight())
-        verdicts |= _to_kept(rows)
-        known = {place: key for place, key in keys.items() if place not in verdicts}
+        verdicts |= kept
         if known:
             verdicts |= await self._look_up(known)
         return [verdicts[place] for place in range(len(submissions))]
@@ -97,11 +99,15 @@ class SubmissionStore:
 
     async def _look_up(self, keys: _Keys) -> dict[int, Verdict]:
         """Say for keys that were known what they stand for."""
-        _, users, names, _ = _to_key_columns(keys)
-        async with self._database.answering(f"look up {len(keys)} keys") as connection:
-            rows = await connection.fetch(_SQL["find_keys"], list(keys), users, names)
         # One that has gone since was pruned that moment: the next try finds it free.
         verdicts: dict[int, Verdict] = dict.fromkeys(keys, KeyInFlight())
+        _, users, names, _ = _to_key_columns(keys)
+        try:
+            async with self._database.answering(f"look up {len(keys)} keys") as connection:
+                rows = await connection.fetch(_SQL["find_keys"], list(keys), users, names)
+        except StoreUnavailableError:
+            # Others of the batch are committed by now and must hear of it.
+            return verdicts
         for row in rows:
             is_same = row["fingerprint"] == keys[row["submission"]].fingerprint
             verdicts[row["submission"]] = Replayed(row["task_ids"]) if is_same else KeyClash()
