@@ -20,6 +20,7 @@ import httpx
 import jwt
 
 import services
+from orchestrator_core.topology import TASK_QUEUE_ARGUMENTS
 from tests.bench.stores import MIGRATIONS, TEXTBOOK_SCHEMA, Addresses, make_database, make_vhost
 from tests.bench.wrk import BenchError
 
@@ -65,7 +66,7 @@ async def running_api(
         profile: where to write a profile; the process is slower with one.
     """
     await make_database(addresses, *sorted(MIGRATIONS.glob("*.up.sql")))
-    make_vhost(addresses)
+    make_vhost(addresses, TASK_QUEUE_ARGUMENTS)
     port, metrics_port = services.free_port(), services.free_port()
     environment = _environment_of_api(addresses, port=port, metrics_port=metrics_port)
     _publish_types(environment)
@@ -91,7 +92,7 @@ async def running_api(
 async def running_textbook(addresses: Addresses, folder: Path) -> AsyncIterator[Contender]:
     """Run the textbook service."""
     await make_database(addresses, TEXTBOOK_SCHEMA)
-    make_vhost(addresses)
+    make_vhost(addresses, {})
     port = services.free_port()
     environment = {
         "PATH": os.environ["PATH"],

@@ -5,7 +5,7 @@ After: ``contenders`` start on databases and virtual hosts of their own; ``round
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +142,15 @@ async def make_database(addresses: Addresses, *scripts: Path) -> None:
         await connection.close()
 
 
-def make_vhost(addresses: Addresses) -> None:
-    """Create the virtual host."""
+def make_vhost(addresses: Addresses, queue_arguments: Mapping[str, str | int]) -> None:
+    """Create the virtual host and its queue, so that the queue can be counted from the start."""
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     for path, body in (
-        (f"vhosts/{addresses.name}", {"default_queue_type": "quorum"}),
+        (f"vhosts/{addresses.name}", None),
         (f"permissions/{addresses.name}/guest", everything),
+        (
+            f"queues/{addresses.name}/{TASK_QUEUE}",
+            {"durable": True, "arguments": {"x-queue-type": "quorum", **queue_arguments}},
+        ),
     ):
         services.broker_api(addresses.servers.rabbitmq, "PUT", path, body)
