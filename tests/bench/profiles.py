@@ -10,8 +10,13 @@ from collections.abc import Mapping, Sequence
 COMPONENTS: Mapping[str, Sequence[str]] = {
     "logging": ("/structlog/", "/logging/", "/request_log.py", "/logs.py", "/tracing.py"),
     "JWT": ("/jwt/", "/orchestrator_api/accounts/"),
-    "limit": ("/redis/", "/orchestrator_api/limits/"),
-    "insert": ("/asyncpg/", "/orchestrator_core/postgres/", "/tasks/keeping.py"),
+    "limit": ("/redis/", "/orchestrator_api/limits/", "/orchestrator_api/metrics.py"),
+    "insert": (
+        "/asyncpg/",
+        "/orchestrator_core/postgres/",
+        "/tasks/keeping.py",
+        "/tasks/submitting.py",
+    ),
     "doorbell": (
         "/aio_pika/",
         "/aiormq/",
@@ -30,7 +35,15 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
     ),
     "JSON": ("/json/", "/bodies.py", "/schemas.py"),
     "bounds": ("/orchestrator_api/bounds.py",),
-    "framework": ("/fastapi/", "/starlette/", "/uvicorn/", "/uvicorn_worker/", "/anyio/"),
+    "framework": (
+        "/orchestrator_api/direct.py",
+        "/orchestrator_api/http_protocol.py",
+        "/fastapi/",
+        "/starlette/",
+        "/uvicorn/",
+        "/uvicorn_worker/",
+        "/anyio/",
+    ),
     "own endpoints": ("/orchestrator_api/",),
 }
 """Parts of paths; the first component that knows a frame has it."""
