@@ -38,7 +38,10 @@ class ServedApi:
         return int(self.url.rpartition(":")[2])
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Return the log; a line under way is left out."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        # Not ``splitlines``: JSON may hold other ends of lines as they are.
+        return [json.loads(line) for line in whole.split("\n") if line]
 
     def resident_bytes(self) -> int:
         """Return the memory that the process and its children have in use."""

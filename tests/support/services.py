@@ -113,6 +113,26 @@ def _end(process: "subprocess.Popen[bytes]", name: str) -> None:
     process.wait()
 
 
+@contextlib.contextmanager
+def paused(service: Service) -> Iterator[None]:
+    """Stop a server and all of its processes where they are, as a frozen machine would."""
+    pids = _descendants(service.process.pid)
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return ``pid`` and its children's children, those who could make more first."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in _descendants(int(child)))]
+
+
 def postgres(*, is_durable: bool = False) -> contextlib.AbstractContextManager[Service]:
     """Postgres with trust authentication on the loopback.
 

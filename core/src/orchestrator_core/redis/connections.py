@@ -103,8 +103,14 @@ class RedisConnection:
         await self.run("ping", lambda client: client.ping())
 
     async def _ask(self, command: Callable[[Redis], Awaitable[AnswerT]]) -> AnswerT:
-        async with asyncio.timeout(self._timeout_seconds), self._room:
-            return await command(self._client)
+        try:
+            async with asyncio.timeout(self._timeout_seconds), self._room:
+                return await command(self._client)
+        except RuntimeError as error:
+            # uvloop's word for writing to a connection that was reset a moment ago.
+            if "handler is closed" not in str(error):
+                raise
+            raise ConnectionResetError(str(error)) from error
 
     def _start_probe(self, attempted: str, error: Exception) -> None:
         if self._probing is None:
