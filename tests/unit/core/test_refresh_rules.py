@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator_core.postgres.account_store import (
+from orchestrator_core.accounts import (
     PresentedToken,
     RefreshVerdict,
     judge_refresh,
