@@ -18,6 +18,7 @@ from orchestrator_api.direct import install_direct_routes
 from orchestrator_api.docs.documents import TAGS
 from orchestrator_api.docs.endpoints import install_docs
 from orchestrator_api.events import endpoints as event_endpoints
+from orchestrator_api.files import endpoints as file_endpoints
 from orchestrator_api.methods import HeadRequests
 from orchestrator_api.problems import install_problem_handlers
 from orchestrator_api.request_log import RequestLog
@@ -29,6 +30,7 @@ ROUTERS = (
     account_endpoints.router,
     account_endpoints.users_router,
     task_endpoints.router,
+    file_endpoints.router,
     event_endpoints.router,
     health.router,
 )

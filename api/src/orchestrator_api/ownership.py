@@ -13,8 +13,9 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from orchestrator_api.accounts.identity import Caller
-from orchestrator_api.errors import NotYoursError
+from orchestrator_api.errors import NotFoundError, NotYoursError
 from orchestrator_core.errors import TaskNotFoundError
+from orchestrator_core.files import FileId, UploadedFile
 from orchestrator_core.tasks import Task, TaskId, UserId
 
 MAX_ID = 2**63 - 1
@@ -38,6 +39,21 @@ async def own_task(request: Request, caller: Caller, task_id: PathId) -> Task:
     return task
 
 
+async def own_file(request: Request, caller: Caller, file_id: PathId) -> UploadedFile:
+    """Return the file, which is whole, has not expired and is the caller's.
+
+    Raises:
+        NotFoundError: no such file has this id.
+        NotYoursError: it is somebody else's.
+    """
+    file: UploadedFile | None = await request.state.files.find(FileId(file_id))
+    if file is None:
+        raise NotFoundError("File not found")
+    if file.user_id != caller:
+        raise NotYoursError("You can only access your own files")
+    return file
+
+
 async def own_account(caller: Caller, user_id: PathId) -> UserId:
     """Return the user, who is the caller.
 
@@ -50,4 +66,5 @@ async def own_account(caller: Caller, user_id: PathId) -> UserId:
 
 
 OwnTask = Annotated[Task, Depends(own_task)]
+OwnFile = Annotated[UploadedFile, Depends(own_file)]
 OwnAccount = Annotated[UserId, Depends(own_account)]

@@ -1,6 +1,7 @@
 """Forget what nobody needs any more, once an hour.
 
-Before: ended logins, what happened to accounts, workers and submissions leave rows behind.
+Before: ended logins, what happened to accounts, workers, submissions and uploads leave rows
+behind.
 After: the tables stay as small as what lives or is still asked about.
 """
 
@@ -10,6 +11,7 @@ from random import Random
 import structlog
 
 from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.files import UploadStore
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.postgres.worker_store import WorkerStore
@@ -21,23 +23,30 @@ KEYS_AT_ONCE = 5_000
 _MAX_KEY_PAGES = 2_000
 """10 million an hour; more submissions than one database takes."""
 
+FILES_AT_ONCE = 10
+"""With their content: 100 MiB each take a tenth of a second."""
+_MAX_FILE_PAGES = 10_000
+"""100,000 files an hour; what is more waits for the next."""
+
 _log = structlog.get_logger(__name__)
 
 
 class Pruning:
-    """Deletes ended logins, old auth events, forgotten workers and old idempotency keys."""
+    """Deletes ended logins, old auth events, forgotten workers, old idempotency keys and files."""
 
     def __init__(
         self,
         accounts: AccountStore,
         workers: WorkerStore,
         submissions: SubmissionStore,
+        files: UploadStore,
         *,
         chance: Random,
     ) -> None:
         self._accounts = accounts
         self._workers = workers
         self._submissions = submissions
+        self._files = files
         self._chance = chance
 
     async def run(self) -> None:
@@ -62,4 +71,7 @@ class Pruning:
         await self._workers.prune()
         for _ in range(_MAX_KEY_PAGES):
             if await self._submissions.prune_keys(limit=KEYS_AT_ONCE) < KEYS_AT_ONCE:
+                break
+        for _ in range(_MAX_FILE_PAGES):
+            if await self._files.prune(limit=FILES_AT_ONCE) < FILES_AT_ONCE:
                 break

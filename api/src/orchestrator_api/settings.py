@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import Field, Json, SecretStr
 
 from orchestrator_api.accounts.password_policies import PolicyName
+from orchestrator_api.files.media_types import MediaTypePattern
 from orchestrator_api.limits.policies import LimitRules
 from orchestrator_core.errors import SettingsError
 from orchestrator_core.settings import (
@@ -28,6 +29,18 @@ from orchestrator_core.settings import (
 )
 
 PRODUCTION = "production"
+FILE_TYPES = (
+    "image/*",
+    "video/*",
+    "audio/*",
+    "text/*",
+    "application/json",
+    "application/x-ndjson",
+    "application/pdf",
+    "application/vnd.apache.parquet",
+    "application/octet-stream",
+)
+"""What tasks can work on; the last one is what clients say that do not know."""
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key has at least the size of the hash."""
 
@@ -75,6 +88,35 @@ class ApiSettings(Settings):
     waiting_tasks: int = Field(default=2_000, gt=0, alias="ORCHESTRATOR_API_WAITING_TASKS")
     """Requests that wait for the next commit; at 3,000 inserts a second, less than a second."""
     db_connections: int = Field(default=8, ge=2, le=100, alias="ORCHESTRATOR_API_DB_CONNECTIONS")
+
+    file_limit_bytes: int = Field(
+        default=100 << 20, ge=1, alias="ORCHESTRATOR_API_FILE_LIMIT_BYTES"
+    )
+    """Of one upload; it is never in memory as a whole."""
+    file_quota_bytes: int = Field(default=1 << 30, ge=1, alias="ORCHESTRATOR_API_FILE_QUOTA_BYTES")
+    """Of all uploads of a user together; each counts for at least 16 KiB."""
+    file_ttl_seconds: int = Field(default=604_800, gt=0, alias="ORCHESTRATOR_API_FILE_TTL_SECONDS")
+    file_types: Json[tuple[MediaTypePattern, ...]] = Field(
+        default=FILE_TYPES, min_length=1, alias="ORCHESTRATOR_API_FILE_TYPES"
+    )
+    """A JSON list of media types that may be uploaded, such as ``["image/*", "text/csv"]``."""
+    file_piece_seconds: float = Field(
+        default=10.0, gt=0, alias="ORCHESTRATOR_API_FILE_PIECE_SECONDS"
+    )
+    """For each 256 KiB of an upload: 26 KB/s, a bad line but no attack."""
+    file_upload_seconds: float = Field(
+        default=900.0, gt=0, alias="ORCHESTRATOR_API_FILE_UPLOAD_SECONDS"
+    )
+    """For a whole upload, as long as the access token that it began with. What a process leaves
+    that dies meanwhile counts against the quota until then."""
+    file_uploads: int = Field(default=16, gt=0, alias="ORCHESTRATOR_API_FILE_UPLOADS")
+    """Under way in this process; 1 MiB of memory each. Beyond it 503."""
+    file_downloads: int = Field(default=64, gt=0, alias="ORCHESTRATOR_API_FILE_DOWNLOADS")
+    """As ``file_uploads``."""
+    file_transfers_per_user: int = Field(
+        default=8, gt=0, alias="ORCHESTRATOR_API_FILE_TRANSFERS_PER_USER"
+    )
+    """Uploads, and again downloads, of one user in this process; beyond it 429."""
 
     watchers: int = Field(default=1_000, gt=0, alias="ORCHESTRATOR_API_WATCHERS")
     """Streams and long polls under way; 50 KB each. Beyond it 503."""

@@ -18,6 +18,7 @@ from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
 from orchestrator_api.dispatching import Sweep
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.wiring import build_watching
+from orchestrator_api.files.wiring import FileParts, build_files
 from orchestrator_api.limits.client_addresses import ClientAddresses
 from orchestrator_api.limits.limiter import Limiter
 from orchestrator_api.limits.local_buckets import LocalBuckets
@@ -36,7 +37,9 @@ from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.file_store import PostgresUploadStore
 from orchestrator_core.postgres.load_store import LoadStore
+from orchestrator_core.postgres.result_store import PostgresResultStore
 from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
@@ -52,6 +55,7 @@ class Services(TypedDict):
     accounts: AccountService
     catalogue: Catalogue
     feed: EventFeed
+    files: FileParts
     limits: RequestLimits
     places: Places
     revocations: Revocations
@@ -91,6 +95,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         announce=watching.announcer.offer,
         max_waiting=settings.api.waiting_tasks,
     )
+    files = build_files(settings.api, PostgresUploadStore(database), PostgresResultStore(database))
     limiter = Limiter(
         TokenBuckets(redis), LocalBuckets(replicas=settings.api.replicas), metrics.limits
     )
@@ -107,7 +112,9 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             chance=chance,
             announce=watching.announcer.offer,
         ),
-        Pruning(account_store, worker_store, SubmissionStore(database), chance=chance),
+        Pruning(
+            account_store, worker_store, SubmissionStore(database), files.uploads, chance=chance
+        ),
     ]
     drain = (watching.feed, *task_parts.drain)
     started = await enter(
@@ -130,6 +137,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         ),
         catalogue=task_parts.catalogue,
         feed=watching.feed,
+        files=files,
         limits=_build_limits(limiter, settings.api),
         places=watching.places,
         revocations=revocations,

@@ -130,13 +130,3 @@ class Task(TaskSummary):
 
     payload: str
     """JSON text of an object."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredResult:
-    """The file that a completed task left."""
-
-    content: bytes
-    content_type: str
-    file_name: str
-    sha256: bytes

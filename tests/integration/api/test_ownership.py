@@ -170,7 +170,7 @@ def test_without_a_good_token_every_protected_operation_is_401(
 
         assert answer.status_code == 401, operation.label
         assert answer.headers["www-authenticate"].startswith("Bearer")
-        assert answer.json()["error"]
+        assert operation.method == "HEAD" or answer.json()["error"]
         assert mark not in answer.text
     assert_untouched(client, owner, mark)
 

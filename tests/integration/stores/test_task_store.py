@@ -19,6 +19,7 @@ from orchestrator_core.attempts import (
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
+from orchestrator_core.postgres.result_store import PostgresResultStore
 from orchestrator_core.postgres.task_store import MAX_FREE_HANDBACKS, TaskStore
 from orchestrator_core.tasks import ErrorCode, NewTask, TaskId, TaskStatus, UserId
 from orchestrator_core.tracing import to_trace_context
@@ -105,12 +106,12 @@ async def test_a_settled_task_has_its_verdict_result_and_gap_free_events(
     is_recorded = await settle_one(store, await claim_one(store, task_id), PICTURE)
 
     task = await store.find(task_id)
-    result = await store.find_result(task_id)
+    result = await PostgresResultStore(database).find(task_id)
     assert is_recorded
     assert task is not None
     assert result is not None
     assert (task.status, task.result_file) == (TaskStatus.COMPLETED, f"result/image_{task_id}.png")
-    assert (result.content, result.file_name) == (b"x" * 10, f"image_{task_id}.png")
+    assert (result.size_bytes, result.file_name) == (10, f"image_{task_id}.png")
     assert await events_of(database, task_id) == [
         (1, 0, "PENDING", "ACCEPTED"),
         (2, 1, "PROCESSING", "CLAIMED"),

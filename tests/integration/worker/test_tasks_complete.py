@@ -17,11 +17,10 @@ async def test_an_image_is_resized_and_its_file_kept(bench: Bench) -> None:
 
     task = await bench.finished(await bench.submit("IMAGE_RESIZE", payload={"width": 320}))
 
-    result = await bench.store.find_result(task.id)
+    [row] = await bench.rows("SELECT content FROM task_results WHERE task_id = $1", task.id)
     assert (task.status, task.attempts) == (TaskStatus.COMPLETED, 1)
     assert task.result_file == f"result/image_{task.id}.jpg"
-    assert result is not None
-    assert Image.open(io.BytesIO(result.content)).size == (320, 240)
+    assert Image.open(io.BytesIO(row["content"])).size == (320, 240)
 
 
 async def test_workers_that_race_run_each_task_once(bench: Bench) -> None:

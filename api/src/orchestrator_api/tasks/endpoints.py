@@ -20,7 +20,6 @@ from orchestrator_api.openapi import Responses, describe_problems
 from orchestrator_api.ownership import MAX_ID, OwnAccount, OwnTask
 from orchestrator_api.tasks import idempotency
 from orchestrator_api.tasks.catalogue import Catalogue
-from orchestrator_api.tasks.downloads import build_download
 from orchestrator_api.tasks.idempotency import GivenOrigin
 from orchestrator_api.tasks.schemas import (
     SubmitTask,
@@ -159,21 +158,6 @@ async def retry_task(
     request.state.task_id, request.state.task_type = task_id, task.task_type
     response.headers["Location"] = _path_of(task_id)
     return TaskAccepted(task_id=task_id)
-
-
-@router.get(
-    "/tasks/{task_id}/result",
-    response_class=Response,
-    responses={
-        200: {"description": "The file", "content": {"application/octet-stream": {}}},
-        **_NOT_MODIFIED,
-        **describe_problems(401, 403, 404, 422, 429, 503),
-    },
-)
-async def download_result(task: OwnTask, service: Service, request: Request) -> Response:
-    """Download the file that a completed task left."""
-    result = await service.read_result(task)
-    return build_download(result, if_none_match=request.headers.get("if-none-match"))
 
 
 @router.get(

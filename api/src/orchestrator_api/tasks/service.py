@@ -7,11 +7,11 @@ After: rows as their owner may see them.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator_api.errors import ConflictError, NoResultError
+from orchestrator_api.errors import ConflictError
 from orchestrator_api.tasks.remembering import RememberedTasks
 from orchestrator_core.errors import TaskNotFoundError
 from orchestrator_core.postgres.task_store import TaskFilter, TaskStore
-from orchestrator_core.tasks import StoredResult, Task, TaskId, TaskStatus, TaskSummary, UserId
+from orchestrator_core.tasks import Task, TaskId, TaskStatus, TaskSummary, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +48,6 @@ class TaskService:
         if found is None:
             raise TaskNotFoundError(task.id)
         return found
-
-    async def read_result(self, task: Task) -> StoredResult:
-        """Return the file that ``task`` left.
-
-        Raises:
-            NoResultError: it has left no file (yet).
-        """
-        result = await self._store.find_result(task.id)
-        if result is None:
-            raise NoResultError(task.id, task.status)
-        return result
 
     async def list_page(
         self, user_id: UserId, wanted: TaskFilter, *, after: TaskId, limit: int

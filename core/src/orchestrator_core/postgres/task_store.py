@@ -26,7 +26,6 @@ from orchestrator_core.attempts import (
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.tasks import (
-    StoredResult,
     Task,
     TaskId,
     TaskPriority,
@@ -111,12 +110,6 @@ class TaskStore:
                 limit,
             )
         return Found([TaskSummary(**_with_enums(row)) for row in rows], scan_end)
-
-    async def find_result(self, task_id: TaskId) -> StoredResult | None:
-        """Return the file that the task left, or None."""
-        async with self._database.answering(f"read result of task {task_id}") as connection:
-            row = await connection.fetchrow(_SQL["find_result"], task_id)
-        return None if row is None else StoredResult(**row)
 
     async def claim(
         self, task_ids: Iterable[TaskId], *, worker_id: UUID, lease_seconds: float

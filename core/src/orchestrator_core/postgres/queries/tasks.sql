@@ -25,10 +25,6 @@ WHERE user_id = $1 AND id > $2 AND id <= $3
 ORDER BY id
 LIMIT $6;
 
--- name: find_result
--- The file of a completed task, by its primary key.
-SELECT content, content_type, file_name, sha256 FROM task_results WHERE task_id = $1;
-
 -- name: claim_tasks
 -- Lease every task of $1 that is due, unleased and within its budget, for worker $2 and $3 seconds.
 -- The attempt is counted here, so that a task which kills its worker runs out. Primary keys only.

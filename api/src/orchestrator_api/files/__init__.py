@@ -1,0 +1,1 @@
+"""Files: taken in for tasks, handed out to their owner; results of tasks as well."""
