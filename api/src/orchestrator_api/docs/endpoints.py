@@ -71,15 +71,16 @@ Build = Callable[[Sequence[KnownType]], Mapping[str, Any]]
 class DocumentCache:
     """The document, built again only when other task types are published."""
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, *, catalogue_seconds: float = CATALOGUE_SECONDS) -> None:
         self._build = build
+        self._catalogue_seconds = catalogue_seconds
         self._types: Sequence[KnownType] = ()
         self._built: Asset | None = None
 
     async def read(self, catalogue: Catalogue) -> Asset:
         """Return the document; with Postgres away the last one, or one that knows no types."""
         try:
-            async with asyncio.timeout(CATALOGUE_SECONDS):
+            async with asyncio.timeout(self._catalogue_seconds):
                 types: Sequence[KnownType] = await catalogue.list_all()
         except (StoreUnavailableError, TimeoutError) as error:
             _log.warning("document without new task types", reason=str(error))
