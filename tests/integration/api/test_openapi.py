@@ -15,6 +15,7 @@ from api_contract import Operation, an_example, each_operation
 from orchestrator_api.app import create_app
 from orchestrator_api.docs.documents import build_document
 from orchestrator_api.docs.examples import TEXT, find_part
+from orchestrator_api.docs.operations import LINKS
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
 
@@ -144,6 +145,22 @@ def test_every_parameter_has_a_description_or_a_telling_name(
         for parameter in operation.spec.get("parameters", ()):
             is_id = parameter["in"] == "path" and parameter["name"].endswith("_id")
             assert is_id or parameter.get("description"), f"{operation.label}: {parameter['name']}"
+
+
+def test_every_link_leads_to_an_operation_with_these_parameters(
+    document: dict[str, Any], operations: list[Operation]
+) -> None:
+    by_id = {operation.id: operation for operation in operations}
+
+    for source, by_status in LINKS.items():
+        for status, links in by_status.items():
+            assert by_id[source].spec["responses"][status]["links"].keys() == links.keys()
+            for link in links.values():
+                target = by_id[link["operationId"]]
+                parameters = {each["name"] for each in target.spec.get("parameters", ())}
+                assert set(link.get("parameters", ())) <= parameters
+                assert ("requestBody" in link) <= target.takes_json
+    assert document["openapi"].startswith("3.1")
 
 
 def test_only_calls_without_a_user_take_no_token(operations: list[Operation]) -> None:
