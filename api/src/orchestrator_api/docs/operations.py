@@ -14,11 +14,13 @@ JSON = "application/json"
 HEADERS: Mapping[str, dict[str, Any]] = {
     "Location": {
         "description": "Where what was made can be read",
+        "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
         "example": "/api/v1/tasks/1",
     },
     "ETag": {
         "description": "This state of it (RFC 9110); send it back as `If-None-Match`",
+        "required": True,
         "schema": {"type": "string"},
         "example": '"1-2"',
     },
@@ -56,16 +58,19 @@ HEADERS: Mapping[str, dict[str, Any]] = {
     },
     "Accept-Ranges": {
         "description": "Parts of the file can be had with `Range`",
+        "required": True,
         "schema": {"type": "string"},
         "example": "bytes",
     },
     "Content-Range": {
         "description": "Which part of the file this is",
+        "required": True,
         "schema": {"type": "string"},
         "example": "bytes 0-99/1234",
     },
     "Content-Disposition": {
         "description": "The file's name (RFC 6266); always an attachment",
+        "required": True,
         "schema": {"type": "string"},
         "example": 'attachment; filename="photo.jpg"',
     },
@@ -92,11 +97,13 @@ _OF_ANSWERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "304": ("ETag",),
     },
     "upload_file": {"201": ("Location",)},
+    "inspect_result": {"200": _OF_DOWNLOADS, "304": ("ETag",)},
     "download_file": {
         "200": _OF_DOWNLOADS,
         "206": (*_OF_DOWNLOADS, "Content-Range"),
         "304": ("ETag",),
     },
+    "inspect_file": {"200": _OF_DOWNLOADS, "304": ("ETag",)},
 }
 """Headers by operation and status."""
 
@@ -152,6 +159,10 @@ LINKS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
                 "operationId": "download_result",
                 "parameters": {"task_id": "$response.body#/id"},
             },
+            "inspectResult": {
+                "operationId": "inspect_result",
+                "parameters": {"task_id": "$response.body#/id"},
+            },
         }
     },
     "submit_batch": {
@@ -176,6 +187,7 @@ LINKS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
     "upload_file": {
         "201": {
             "downloadFile": {"operationId": "download_file", "parameters": _FILE},
+            "inspectFile": {"operationId": "inspect_file", "parameters": _FILE},
             "deleteFile": {"operationId": "delete_file", "parameters": _FILE},
         }
     },
@@ -207,7 +219,7 @@ def _add_common_problems(path: str, operation: dict[str, Any]) -> None:
     if path.startswith(_LIMITED):
         statuses |= {"429", "503"}
     if "requestBody" in operation:
-        statuses |= {"413", "415"}
+        statuses |= {"408", "413", "415"}
     if JSON in operation.get("requestBody", {}).get("content", {}):
         statuses |= {"422"}
     for status in statuses:

@@ -74,7 +74,8 @@ FileName = Annotated[
         json_schema_extra={
             "minLength": 1,
             "maxLength": MAX_NAME_LENGTH,
-            "pattern": NAME_PATTERN,
+            # Text has no half characters, and not every engine knows a class of them.
+            "pattern": NAME_PATTERN.replace(r"\ud800-\udfff", ""),
             "not": {"enum": list(FOLDERS)},
         },
     ),
