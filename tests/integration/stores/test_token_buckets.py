@@ -180,6 +180,20 @@ async def test_a_clock_set_back_by_a_year_locks_nobody_out_for_longer_than_a_ref
     assert decision.retry_after_seconds <= 1_000
 
 
+async def test_a_more_generous_limit_counts_at_once_for_whoever_had_used_up_the_old_one(
+    buckets: TokenBuckets, redis: RedisConnection
+) -> None:
+    key, generous = a_key(), RateLimit(capacity=100, refill_per_second=100)
+    await buckets.take_many([Ask(key, SLOW)] * 3)
+
+    [at_once] = await buckets.take_many([Ask(key, generous)])
+    await let_pass(redis, key, 500_000)
+    half_a_second_later = await buckets.take_many([Ask(key, generous)] * 100)
+
+    assert not at_once.is_allowed
+    assert 50 <= sum(decision.is_allowed for decision in half_a_second_later) < 100
+
+
 async def test_a_redis_that_has_forgotten_the_script_is_told_it_again(
     buckets: TokenBuckets, redis: RedisConnection
 ) -> None:

@@ -18,12 +18,15 @@ for i = 1, #KEYS do
   local stored = redis.pcall('GET', KEYS[i])
   local until_full = 0
   if type(stored) == 'string' then
-    -- Never emptier than empty, even if the clock was set back or the limit has changed.
-    until_full = math.min(full, math.max(0, (tonumber(stored) or now) - now))
+    until_full = math.max(0, (tonumber(stored) or now) - now)
   end
+  -- Never emptier than empty: the clock was set back, or the limit is another one now. Kept even
+  -- if nothing is granted, or the bucket would stay empty until the old limit had filled it.
+  local is_other = until_full > full
+  until_full = math.min(full, until_full)
 
   local granted = math.min(tonumber(ARGV[3 * i]), math.floor((full - until_full) / interval))
-  if granted > 0 then
+  if granted > 0 or is_other then
     until_full = until_full + granted * interval
     -- %.0f: all digits, however this server writes large numbers by itself. One millisecond more
     -- than it takes, because expiry counts in whole ones.
