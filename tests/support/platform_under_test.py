@@ -120,7 +120,7 @@ class Platform:
 
 
 class Tunnel(httpx.BaseTransport):
-    """Reaches a Service through ``kubectl port-forward``, opened again when its pod went away.
+    """Reaches a Service, or one pod, by ``kubectl port-forward``; opened again when that broke.
 
     A port-forward outlives its pod and then swallows requests, so one that was
     not used for a second is tried out first. Only a refused connection is tried
@@ -129,9 +129,11 @@ class Tunnel(httpx.BaseTransport):
 
     FRESH_SECONDS = 1.0
 
-    def __init__(self, namespace: str, service: str, *, patience_seconds: float = 30.0) -> None:
+    def __init__(
+        self, namespace: str, service: str = "", *, pod: str = "", patience_seconds: float = 30.0
+    ) -> None:
         self._namespace = namespace
-        self._service = service
+        self._target = (f"pod/{pod}", ":8080") if pod else (f"service/{service}", ":80")
         self._patience_seconds = patience_seconds
         self._process: subprocess.Popen[str] | None = None
         self._port = 0
@@ -170,7 +172,7 @@ class Tunnel(httpx.BaseTransport):
             return f"http://127.0.0.1:{self._port}"
         self.close()
         self._process = subprocess.Popen(
-            ["kubectl", "-n", self._namespace, "port-forward", f"service/{self._service}", ":80"],
+            ["kubectl", "-n", self._namespace, "port-forward", *self._target],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -179,7 +181,7 @@ class Tunnel(httpx.BaseTransport):
         line = output.readline() if output else ""
         found = re.search(r"127\.0\.0\.1:(\d+)", line)
         if found is None:
-            raise KubectlError(f"port-forward to {self._service}: {line.strip()}")
+            raise KubectlError(f"port-forward to {self._target[0]}: {line.strip()}")
         self._port = int(found.group(1))
         return f"http://127.0.0.1:{self._port}"
 

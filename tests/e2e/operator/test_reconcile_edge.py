@@ -1,12 +1,15 @@
 """What nginx and the network policies let through, on a real cluster."""
 
 import json
+import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from platform_under_test import Platform, Tunnel, kubectl, wait_until
+from hack.stack.patience import Patient
+from platform_under_test import Api, Platform, Tunnel, kubectl, wait_until
 
 PROBE = """
 import json, socket, sys
@@ -27,6 +30,15 @@ def edge(small: Platform) -> Iterator[httpx.Client]:
     transport = Tunnel(small.namespace, f"{small.name}-edge")
     with httpx.Client(transport=transport, base_url="http://edge", timeout=10.0) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def user(small: Platform) -> Iterator[Api]:
+    """Somebody behind nginx who comes back when told to."""
+    small.await_ready(seconds=90)
+    transport = Patient(Tunnel(small.namespace, f"{small.name}-edge"))
+    with httpx.Client(transport=transport, base_url="http://edge", timeout=20.0) as client:
+        yield Api(client, f"user-{secrets.token_hex(4)}")
 
 
 def test_the_api_is_reached_through_the_edge(edge: httpx.Client) -> None:
@@ -55,10 +67,40 @@ def test_a_flood_of_logins_is_stopped_whoever_it_claims_to_come_from(edge: httpx
 
 
 def test_a_body_over_the_limit_is_refused(edge: httpx.Client) -> None:
-    answer = edge.post("/api/v1/tasks", content=bytes(65 * 2**20))
+    answer = edge.post("/api/v1/tasks", content=bytes(11 * 2**20))
 
     assert answer.status_code == 413
-    assert answer.json()["status"] == 413
+    assert answer.json()["type"] == "urn:orchestrator:problem:body_too_large"
+    assert answer.json()["detail"] == f"the body may have at most {10 * 2**20} bytes"
+
+
+def test_a_file_larger_than_any_other_body_passes(user: Api) -> None:
+    content = secrets.token_bytes(2**20) * 24
+
+    kept = user.http.post(
+        "/api/v1/files",
+        params={"file_name": "large.bin"},
+        content=content,
+        headers={**user.headers, "Content-Type": "application/octet-stream"},
+    )
+    read = user.http.get(kept.headers["location"], headers=user.headers)
+
+    assert kept.status_code == 201, kept.text
+    assert kept.json()["size_bytes"] == len(content)
+    assert read.content == content
+
+
+def test_an_event_does_not_wait_for_the_next_one(user: Api) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    body = {"task_type": "IMAGE_RESIZE", "run_at": later}
+    task_id = user.http.post("/api/v1/tasks", json=body, headers=user.headers).json()["task_id"]
+
+    events = f"/api/v1/tasks/{task_id}/events"
+    with user.http.stream("GET", events, headers=user.headers) as stream:
+        # Nothing more will happen for an hour; what is buffered would never come.
+        seen = next(line for line in stream.iter_lines() if line.startswith("data:"))
+
+    assert json.loads(seen.removeprefix("data:"))["status"] == "PENDING"
 
 
 def test_a_stranger_reaches_the_edge_and_nothing_else(small: Platform) -> None:
