@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from jsonschema import Draft202012Validator
 
 import services
@@ -24,15 +26,20 @@ PROBES = {"GET /livez", "GET /readyz", "GET /health"}
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
-    """As it is before any worker has published a type; the same whatever the stores do."""
+def app() -> FastAPI:
     settings = ProcessSettings(
         api=api_settings(),
         postgres=PostgresSettings(),
         redis=RedisSettings(),
         amqp=AmqpSettings(),
     )
-    return build_document(create_app(settings), [], password_min_length=8)
+    return create_app(settings)
+
+
+@pytest.fixture(scope="module")
+def document(app: FastAPI) -> dict[str, Any]:
+    """As it is before any worker has published a type; the same whatever the stores do."""
+    return build_document(app, [], password_min_length=8)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,22 @@ def test_every_operation_has_a_name_of_its_own_a_sentence_and_a_tag(
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation.id)
         assert operation.spec["description"]
         assert operation.spec["tags"]
+
+
+def test_every_route_is_an_operation_but_for_the_document_and_its_page(
+    app: FastAPI, operations: list[Operation]
+) -> None:
+    routes = {
+        f"{method} {context.path}"
+        for context in iter_route_contexts(app.routes)
+        for method in context.methods or ()
+    }
+
+    assert routes - {operation.label for operation in operations} == {
+        "GET /docs",
+        "GET /docs/{name}",
+        "GET /openapi.json",
+    }
 
 
 def test_every_reference_resolves_within_the_document(document: dict[str, Any]) -> None:

@@ -102,9 +102,9 @@ def install_docs(app: FastAPI, *, password_min_length: int) -> None:
     async def show_document(request: Request) -> Response:
         return _serve(request, await documents.read(request.state.catalogue))
 
-    app.add_route("/openapi.json", show_document, include_in_schema=False)
-    app.add_route("/docs", _show_page, include_in_schema=False)
-    app.add_route("/docs/{name}", _show_asset, include_in_schema=False)
+    app.add_api_route("/openapi.json", show_document, include_in_schema=False)
+    app.add_api_route("/docs", _show_page, include_in_schema=False)
+    app.add_api_route("/docs/{name}", _show_asset, include_in_schema=False)
 
 
 async def _show_page(request: Request) -> Response:
