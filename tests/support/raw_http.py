@@ -5,6 +5,7 @@ After: it has what came back, if anything did.
 """
 
 import contextlib
+import re
 import select
 import socket
 import time
@@ -42,7 +43,7 @@ def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def exchange(port: int, pieces: Iterable[bytes], *, pause_seconds: float = 0.0) -> Exchange:
-    """Send pieces until something comes back or they are over; then read the answer's beginning.
+    """Send pieces until something comes back or they are over; then read the answer.
 
     Args:
         port: on the loopback.
@@ -62,4 +63,13 @@ def exchange(port: int, pieces: Iterable[bytes], *, pause_seconds: float = 0.0) 
             answer = connection.recv(65_536)
             if answer.startswith(b"HTTP/1.1 100 "):
                 answer = connection.recv(65_536)
+            while missing_bytes(answer) > 0 and (more := connection.recv(65_536)):
+                answer += more
     return Exchange(answer, sent_bytes, time.monotonic() - started)
+
+
+def missing_bytes(answer: bytes) -> int:
+    """Return how many bytes of its body are still to come, by its Content-Length."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    return int(length[1]) - len(body) if length else 0
