@@ -51,19 +51,23 @@ def exchange(port: int, pieces: Iterable[bytes], *, pause_seconds: float = 0.0) 
         pause_seconds: between two pieces.
     """
     started, sent_bytes, answer = time.monotonic(), 0, b""
+    has_body = True
     with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS) as connection:
         # The server may hang up while we send.
         with contextlib.suppress(ConnectionError):
             for piece in pieces:
                 if select.select([connection], [], [], pause_seconds)[0]:
                     break
+                # An answer to HEAD tells a length and has no body.
+                has_body = has_body and not piece.startswith(b"HEAD ")
                 connection.sendall(piece)
                 sent_bytes += len(piece)
         with contextlib.suppress(ConnectionError):
             answer = connection.recv(65_536)
             if answer.startswith(b"HTTP/1.1 100 "):
-                answer = connection.recv(65_536)
-            while missing_bytes(answer) > 0 and (more := connection.recv(65_536)):
+                # The answer itself may have come along with the go-ahead.
+                answer = answer.partition(b"\r\n\r\n")[2] or connection.recv(65_536)
+            while has_body and missing_bytes(answer) > 0 and (more := connection.recv(65_536)):
                 answer += more
     return Exchange(answer, sent_bytes, time.monotonic() - started)
 
