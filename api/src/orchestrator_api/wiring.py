@@ -9,12 +9,12 @@ from random import SystemRandom
 from typing import TypedDict
 
 from orchestrator_api import health
-from orchestrator_api.accounts.password_policies import build_policy
 from orchestrator_api.accounts.passwords import PasswordHasher
 from orchestrator_api.accounts.remembering import RememberedUsers
 from orchestrator_api.accounts.revocations import Revocations
-from orchestrator_api.accounts.service import AccountRules, AccountService
-from orchestrator_api.accounts.tokens import AccessTokens, SigningKey
+from orchestrator_api.accounts.service import AccountService
+from orchestrator_api.accounts.tokens import AccessTokens
+from orchestrator_api.accounts.wiring import build_account_parts
 from orchestrator_api.dispatching import Sweep
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.wiring import build_watching
@@ -84,10 +84,11 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
 
     task_store, account_store = TaskStore(database), AccountStore(database)
     worker_store, chance = WorkerStore(database), SystemRandom()
-    revocations = Revocations(account_store, lifetime_seconds=settings.api.access_token_ttl_seconds)
-    watching = build_watching(settings, database, revocations, metrics.events, chance=chance)
     cache = Cache(redis, secret=settings.api.jwt_secret.get_secret_value().encode())
-    users = RememberedUsers(account_store, cache)
+    accounts = build_account_parts(settings.api, account_store, hasher, cache)
+    watching = build_watching(
+        settings, database, accounts.revocations, metrics.events, chance=chance
+    )
     task_parts = build_task_parts(
         database,
         doorbell,
@@ -102,8 +103,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     background: list[Service] = [
         *watching.services,
         limiter,
-        revocations,
-        users,
+        *accounts.services,
         *task_parts.services,
         Sweep(
             task_store,
@@ -125,50 +125,23 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         if not doorbell.is_answering:
             raise StoreUnavailableError("rabbitmq", "the last call failed")
 
-    access_tokens = _build_access_tokens(settings.api)
     return Services(
-        access_tokens=access_tokens,
-        accounts=AccountService(
-            account_store,
-            hasher,
-            access_tokens,
-            revocations,
-            _build_account_rules(settings.api),
-        ),
+        access_tokens=accounts.access_tokens,
+        accounts=accounts.accounts,
         catalogue=task_parts.catalogue,
         feed=watching.feed,
         files=files,
         limits=_build_limits(limiter, settings.api),
         places=watching.places,
-        revocations=revocations,
+        revocations=accounts.revocations,
         tasks=task_parts.tasks,
         submitting=task_parts.submitting,
-        users=users,
+        users=accounts.users,
         health=health.Health(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
             needed=frozenset({"postgres"}),
             is_alive=started.is_alive,
         ),
-    )
-
-
-def _build_access_tokens(settings: ApiSettings) -> AccessTokens:
-    previous = settings.jwt_previous_secret
-    return AccessTokens(
-        SigningKey.from_secret(settings.jwt_secret.get_secret_value()),
-        *([SigningKey.from_secret(previous.get_secret_value())] if previous else []),
-        lifetime_seconds=settings.access_token_ttl_seconds,
-    )
-
-
-def _build_account_rules(settings: ApiSettings) -> AccountRules:
-    return AccountRules(
-        find_password_fault=build_policy(
-            settings.password_policy,
-            min_length=settings.password_min_length,
-            app_name=settings.app_name,
-        ),
-        refresh_token_ttl_seconds=float(settings.refresh_token_ttl_seconds),
     )
 
 

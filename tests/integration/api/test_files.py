@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -459,9 +460,19 @@ def test_a_store_that_goes_away_in_between_closes_the_connection(
 
     assert answer.headers["content-length"] == str(size_bytes)
     assert 0 < sum(received) < size_bytes
-    lines = [line["event"] for line in bounded.served.lines()]
-    assert "download broke off" in lines
-    assert "unexpected error" not in lines
+    events = await_event(bounded, "download broke off")
+    assert "unexpected error" not in events
+
+
+def await_event(bounded: Bounded, event: str) -> list[str]:
+    """Return the events of the log once ``event`` is among them: it may come after the answer."""
+    deadline = time.monotonic() + 10
+    while True:
+        events = [str(line["event"]) for line in bounded.served.lines()]
+        if event in events:
+            return events
+        assert time.monotonic() < deadline, "\n".join(map(str, bounded.served.lines()[-12:]))
+        time.sleep(0.05)
 
 
 LENGTHEN = """

@@ -94,7 +94,8 @@ async def test_calls_under_way_together_pay_the_deadline_together(
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
     assert all(isinstance(answer, StoreUnavailableError) for answer in answers)
-    assert time.monotonic() - started < 4 * TIMEOUT_SECONDS
+    # One after the other they would take 100 times as long; a busy machine takes a few times.
+    assert time.monotonic() - started < 20 * TIMEOUT_SECONDS
 
 
 async def test_a_redis_that_comes_back_is_used_again_although_nobody_asks(

@@ -30,6 +30,8 @@ ABSENCES = (
     asyncpg.SerializationError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
+    # A database that lets nobody in for now, as during a restore.
+    asyncpg.ObjectNotInPrerequisiteStateError,
     # Not migrated yet: the schema comes with the migration Job, often seconds after the pods.
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
