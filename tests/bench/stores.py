@@ -112,7 +112,7 @@ def running_servers() -> Iterator[Servers]:
     with (
         services.postgres(is_durable=True) as postgres,
         services.redis() as redis,
-        services.rabbitmq() as rabbitmq,
+        services.rabbitmq(is_durable=True) as rabbitmq,
     ):
         services.await_broker(rabbitmq)
         yield Servers(postgres, redis, rabbitmq)

@@ -42,10 +42,10 @@ def rabbitmq_service() -> Iterator[services.Service]:
 
 @pytest.fixture
 async def postgres_settings(postgres_service: services.Service) -> AsyncIterator[PostgresSettings]:
-    """A database of this test's own with the whole schema."""
+    """A database of this test's own with the whole schema; gone afterwards."""
     name = await create_database(postgres_service.port)
     yield settings_of(postgres_service.port, name)
-    drop_database(postgres_service.port, name)
+    await drop_database(postgres_service.port, name)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ After: fixtures hand out settings; what they name is gone when the test is over.
 
 import asyncio
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -55,7 +54,7 @@ def own_stores(
                 amqp=amqp,
             )
     finally:
-        drop_database(postgres.port, name)
+        asyncio.run(drop_database(postgres.port, name))
 
 
 async def publish_installed_types(settings: PostgresSettings) -> None:
@@ -65,40 +64,27 @@ async def publish_installed_types(settings: PostgresSettings) -> None:
         await WorkerStore(database).publish_types([to_task_type(each) for each in handlers])
 
 
-BATCH = 10
-"""The first copy after a removal takes a quarter of a second, the next ones a few hundredths."""
-_spare: dict[int, list[str]] = defaultdict(list)
-_used: dict[int, list[str]] = defaultdict(list)
-
-
 async def create_database(port: int) -> str:
-    """Return a copy of the migrated database."""
-    if not _spare[port]:
-        names = [f"test_{uuid.uuid4().hex}" for _ in range(BATCH)]
-        removals = [f"DROP DATABASE {name} WITH (FORCE)" for name in _used.pop(port, [])]
-        await administer(
-            port, *removals, *(f"CREATE DATABASE {name} TEMPLATE migrated" for name in names)
-        )
-        _spare[port] = names
-    return _spare[port].pop()
+    """Copy the migrated database; return the copy's name."""
+    name = f"test_{uuid.uuid4().hex}"
+    await administer(port, f"CREATE DATABASE {name} TEMPLATE migrated")
+    return name
 
 
-def drop_database(port: int, name: str) -> None:
-    """Let ``name`` go with the next ones that are made, or with the server."""
-    _used[port].append(name)
+async def drop_database(port: int, name: str) -> None:
+    await administer(port, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def settings_of(port: int, name: str) -> PostgresSettings:
     return PostgresSettings(DB_HOST="127.0.0.1", DB_PORT=port, DB_USER="postgres", DB_NAME=name)
 
 
-async def administer(port: int, *statements: str) -> None:
-    """Execute ``statements`` as the superuser, outside any test's database."""
+async def administer(port: int, statement: str) -> None:
+    """Execute ``statement`` as the superuser, outside any test's database."""
     connection = await asyncpg.connect(
         host="127.0.0.1", port=port, user="postgres", database="postgres"
     )
     try:
-        for statement in statements:
-            await connection.execute(statement)
+        await connection.execute(statement)
     finally:
         await connection.close()
