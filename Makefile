@@ -34,9 +34,10 @@ kubeconfig api-url edge-url: $(INSTALLED)
 # ---------------------------------------------------------------- checking
 
 .PHONY: test
-test: check ## Everything: lint, types, imports, unit, integration, contract, end-to-end
-	@# Contract tests mostly wait for pods, integration tests for servers: side by side they take half.
-	@$(MAKE) cluster
+test: setup ## Everything: lint, types, imports, unit, integration, contract, end-to-end
+	@# Images are built while types are checked. Contract tests mostly wait for pods, integration tests
+	@# for servers: side by side they take half.
+	@$(MAKE) --jobs=2 check cluster
 	@$(MAKE) --jobs=2 --output-sync=target integration contract
 	@$(MAKE) e2e
 
