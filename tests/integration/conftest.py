@@ -69,6 +69,12 @@ async def redis_settings(redis_service: services.Service) -> RedisSettings:
 
 
 @pytest.fixture
+async def redis(redis_settings: RedisSettings) -> AsyncIterator[RedisConnection]:
+    async with RedisConnection.open(redis_settings) as opened:
+        yield opened
+
+
+@pytest.fixture
 def amqp_settings(rabbitmq_service: services.Service) -> Iterator[AmqpSettings]:
     """A virtual host of this test's own; gone afterwards."""
     with own_vhost(rabbitmq_service) as settings:

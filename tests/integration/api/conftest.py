@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 import services
-from api_clients import RESIZE_SCHEMA, User, a_task_type, a_user, api_settings, serving
+from api_clients import JWT_SECRET, RESIZE_SCHEMA, User, a_task_type, a_user, api_settings, serving
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.worker_store import WorkerStore
+from orchestrator_core.redis.cache import Cache
+from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
 from own_stores import own_stores
 from served_api import ServedApi, environment_of, serving_process
@@ -34,6 +36,11 @@ def process_settings(
 async def client(process_settings: ProcessSettings) -> AsyncIterator[httpx.AsyncClient]:
     async with serving(process_settings) as client:
         yield client
+
+
+@pytest.fixture
+def cache(redis: RedisConnection) -> Cache:
+    return Cache(redis, secret=JWT_SECRET.encode())
 
 
 @pytest.fixture(autouse=True)

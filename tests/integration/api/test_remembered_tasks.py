@@ -1,10 +1,8 @@
 """Final tasks from Redis: as true as the row, one round trip, and never anybody else's."""
 
-import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
@@ -13,6 +11,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from api_clients import JWT_SECRET, User, a_task, serving
+from background import background
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_api.tasks.remembering import RememberedTasks
 from orchestrator_core.errors import StoreUnavailableError
@@ -41,35 +40,15 @@ class RecordingStore(TaskStore):
 
 
 @pytest.fixture
-async def redis(redis_settings: RedisSettings) -> AsyncIterator[RedisConnection]:
-    async with RedisConnection.open(redis_settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cache(redis: RedisConnection) -> Cache:
-    return Cache(redis, secret=JWT_SECRET.encode())
-
-
-@pytest.fixture
 def store(database: Database) -> RecordingStore:
     return RecordingStore(database)
 
 
-@asynccontextmanager
-async def running(remembered: RememberedTasks) -> AsyncIterator[RememberedTasks]:
-    service = asyncio.create_task(remembered.run())
-    try:
-        yield remembered
-    finally:
-        service.cancel()
-        await asyncio.gather(service, return_exceptions=True)
-
-
 @pytest.fixture
 async def remembered(store: RecordingStore, cache: Cache) -> AsyncIterator[RememberedTasks]:
-    async with running(RememberedTasks(store, cache)) as opened:
-        yield opened
+    remembered = RememberedTasks(store, cache)
+    async with background(remembered.memory):
+        yield remembered
 
 
 @pytest.fixture
@@ -119,7 +98,7 @@ async def test_a_final_task_is_read_from_postgres_once_and_then_as_it_was(
     remembered: RememberedTasks, store: RecordingStore, user: User, final_id: TaskId
 ) -> None:
     first = await remembered.find(final_id, reader=UserId(user.id))
-    await remembered.drain()
+    await remembered.memory.drain()
 
     again = await remembered.find(final_id, reader=UserId(user.id))
 
@@ -133,7 +112,7 @@ async def test_a_hit_costs_one_command_of_redis(
     remembered: RememberedTasks, redis: RedisConnection, user: User, final_id: TaskId
 ) -> None:
     await remembered.find(final_id, reader=UserId(user.id))
-    await remembered.drain()
+    await remembered.memory.drain()
     before = await count_commands(redis)
 
     await remembered.find(final_id, reader=UserId(user.id))
@@ -171,7 +150,7 @@ async def test_a_task_that_is_not_final_is_never_remembered(
 ) -> None:
     for _ in range(2):
         await remembered.find(waiting_id, reader=UserId(user.id))
-        await remembered.drain()
+        await remembered.memory.drain()
 
     assert store.found == [waiting_id] * 2
 
@@ -213,7 +192,7 @@ async def test_a_large_payload_is_not_remembered(
 
     for _ in range(2):
         await remembered.find(task_id, reader=UserId(user.id))
-        await remembered.drain()
+        await remembered.memory.drain()
 
     assert store.found == [task_id] * 2
 
@@ -335,12 +314,11 @@ async def test_without_redis_tasks_come_from_postgres(
         answers = [
             await client.get(f"/api/v1/tasks/{final_id}", headers=user.headers) for _ in range(3)
         ]
-    async with (
-        RedisConnection.open(nowhere) as redis,
-        running(RememberedTasks(store, Cache(redis, secret=b"any"))) as remembered,
-    ):
-        tasks = [await remembered.find(final_id, reader=UserId(user.id)) for _ in range(3)]
-        await remembered.drain()
+    async with RedisConnection.open(nowhere) as redis:
+        remembered = RememberedTasks(store, Cache(redis, secret=b"any"))
+        async with background(remembered.memory):
+            tasks = [await remembered.find(final_id, reader=UserId(user.id)) for _ in range(3)]
+            await remembered.memory.drain()
 
     assert [answer.status_code for answer in answers] == [200] * 3
     assert [task and task.id for task in tasks] == [final_id] * 3
@@ -349,9 +327,10 @@ async def test_without_redis_tasks_come_from_postgres(
 async def test_what_is_remembered_stays_readable_without_postgres(
     cache: Cache, redis: RedisConnection, user: User, final_id: TaskId, database: Database
 ) -> None:
-    async with running(RememberedTasks(TaskStore(database), cache)) as remembered:
+    remembered = RememberedTasks(TaskStore(database), cache)
+    async with background(remembered.memory):
         await remembered.find(final_id, reader=UserId(user.id))
-        await remembered.drain()
+        await remembered.memory.drain()
 
     class AwayStore(TaskStore):
         async def find(self, task_id: TaskId) -> Task | None:

@@ -1,8 +1,6 @@
 """Users from Redis: as true as the row, one round trip, and never a password's hash."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import httpx
@@ -11,6 +9,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from api_clients import JWT_SECRET, User, serving
+from background import background
 from orchestrator_api.accounts.remembering import RememberedUsers
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.accounts import Profile
@@ -40,29 +39,8 @@ class RecordingStore(AccountStore):
 
 
 @pytest.fixture
-async def redis(redis_settings: RedisSettings) -> AsyncIterator[RedisConnection]:
-    async with RedisConnection.open(redis_settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def cache(redis: RedisConnection) -> Cache:
-    return Cache(redis, secret=JWT_SECRET.encode())
-
-
-@pytest.fixture
 def store(database: Database) -> RecordingStore:
     return RecordingStore(database)
-
-
-@asynccontextmanager
-async def running(users: RememberedUsers) -> AsyncIterator[RememberedUsers]:
-    service = asyncio.create_task(users.run())
-    try:
-        yield users
-    finally:
-        service.cancel()
-        await asyncio.gather(service, return_exceptions=True)
 
 
 async def read_entry(redis: RedisConnection, user: User) -> bytes | None:
@@ -83,9 +61,10 @@ async def await_entry(redis: RedisConnection, user: User) -> None:
 async def test_a_user_is_read_from_postgres_once_and_then_as_he_was(
     store: RecordingStore, cache: Cache, user: User
 ) -> None:
-    async with running(RememberedUsers(store, cache)) as users:
+    users = RememberedUsers(store, cache)
+    async with background(users.memory):
         first = await users.read(UserId(user.id))
-        await users.drain()
+        await users.memory.drain()
 
         again = await users.read(UserId(user.id))
 

@@ -1,6 +1,6 @@
 """What the cache promises, against real Redis: its own entries or nothing."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,12 +11,6 @@ from orchestrator_core.settings import RedisSettings
 from services import free_port
 
 SECRET = b"a secret of the replicas"
-
-
-@pytest.fixture
-async def redis(redis_settings: RedisSettings) -> AsyncIterator[RedisConnection]:
-    async with RedisConnection.open(redis_settings) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -30,12 +30,6 @@ class Asked:
     began_at: float
     ended_at: float
     decision: Decision
-
-
-@pytest.fixture
-async def redis(redis_settings: RedisSettings) -> AsyncIterator[RedisConnection]:
-    async with RedisConnection.open(redis_settings) as opened:
-        yield opened
 
 
 @pytest.fixture

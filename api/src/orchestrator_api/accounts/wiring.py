@@ -31,7 +31,7 @@ class AccountParts:
     @property
     def services(self) -> Sequence[Service]:
         """What has to run."""
-        return (self.revocations, self.users)
+        return (self.revocations, self.users.memory)
 
 
 def build_account_parts(

@@ -36,7 +36,7 @@ class TaskParts:
     @property
     def services(self) -> Sequence[Service]:
         """What has to run."""
-        return (self.rings, self.keepers.singles, self.keepers.bulks, self.remembered)
+        return (self.rings, self.keepers.singles, self.keepers.bulks, self.remembered.memory)
 
     @property
     def drain(self) -> Sequence[Drainable]:
