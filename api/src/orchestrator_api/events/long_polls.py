@@ -13,8 +13,8 @@ from orchestrator_api.accounts.tokens import REFUSAL
 from orchestrator_api.errors import UnauthenticatedError
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.permits import Permit
-from orchestrator_api.events.streams import await_disconnect
 from orchestrator_api.places import Places
+from orchestrator_api.racing import await_disconnect, race
 from orchestrator_core.accounts import Identity
 from orchestrator_core.tasks import Task
 
@@ -59,14 +59,10 @@ async def await_change(
 
 async def _await_event(request: Request, task: Task, *, seconds: float, until_final: bool) -> bool:
     feed: EventFeed = request.state.feed
-    leaving = asyncio.create_task(await_disconnect(request.receive))
-    watching = asyncio.create_task(_watch(feed, task, seconds=seconds, until_final=until_final))
-    try:
-        await asyncio.wait((leaving, watching), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in (leaving, watching):
-            each.cancel()
-        await asyncio.gather(leaving, watching, return_exceptions=True)
+    watching = await race(
+        _watch(feed, task, seconds=seconds, until_final=until_final),
+        await_disconnect(request.receive),
+    )
     if watching.cancelled():
         raise ClientDisconnect
     return watching.result()

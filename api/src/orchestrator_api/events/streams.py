@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator_api.racing import await_disconnect, race
+
 MEDIA_TYPE = "text/event-stream"
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -73,24 +75,10 @@ class EventStream(Response):
         await _send_until_over(telling, receive, send)
 
 
-async def await_disconnect(receive: Receive) -> None:
-    """Return when the client has gone away."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _send_until_over(telling: Telling, receive: Receive, send: Send) -> None:
-    sending = asyncio.create_task(_send_all(telling.pieces, send))
-    leaving = asyncio.create_task(await_disconnect(receive))
-    ending = asyncio.create_task(_after_last_word(telling))
-    tasks = (sending, leaving, ending)
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in tasks:
-            each.cancel()
-        # Whatever else they ended with: the answer has begun, and nobody can be told.
-        await asyncio.gather(*tasks, return_exceptions=True)
+    sending = await race(
+        _send_all(telling.pieces, send), await_disconnect(receive), _after_last_word(telling)
+    )
     if not sending.cancelled():
         with suppress(TimeoutError):
             sending.result()

@@ -20,10 +20,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchestrator_api.etags import is_current
-from orchestrator_api.events.streams import await_disconnect
 from orchestrator_api.files.media_types import OCTETS, normalise_media_type
 from orchestrator_api.files.names import to_disposition
 from orchestrator_api.files.ranges import ByteRange, parse_range
+from orchestrator_api.racing import await_disconnect, race
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.files import FileFacts
 
@@ -126,14 +126,7 @@ class FileAnswer(Response):
                 await self._send_until_gone(first, receive, send)
 
     async def _send_until_gone(self, first: bytes, receive: Receive, send: Send) -> None:
-        sending = asyncio.create_task(self._send(first, send))
-        leaving = asyncio.create_task(await_disconnect(receive))
-        try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sending.cancel()
-            leaving.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+        sending = await race(self._send(first, send), await_disconnect(receive))
         if not sending.cancelled():
             sending.result()
 
