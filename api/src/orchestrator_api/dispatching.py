@@ -18,6 +18,7 @@ from typing import Protocol
 
 import structlog
 
+from orchestrator_api.rounds import Rounds
 from orchestrator_core.batching import Batcher
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
@@ -143,22 +144,16 @@ class Sweep:
         self._chance = chance
         self._announce = announce
         self._ring_again_seconds = ring_again_seconds
-        self._absent: str | None = None
+        self._rounds = Rounds(
+            _log, absent="sweep waits for a store", failed="sweep failed", back="sweep goes on"
+        )
 
     async def run(self) -> None:
         """Sweep about once a second until cancelled."""
         while True:
             # Jitter: replicas that started together must not sweep together.
             await asyncio.sleep(SWEEP_SECONDS * self._chance.uniform(0.5, 1.5))
-            try:
-                await self.sweep()
-            except StoreUnavailableError as error:
-                self._note_absence(error)
-            except Exception:  # noqa: BLE001 - the edge of a service of its own
-                # One fault must not end the repair of everything for ever.
-                _log.exception("sweep failed")
-            else:
-                self._note_return()
+            await self._rounds.go(self.sweep)
 
     async def sweep(self) -> None:
         """Go once through all that is due.
@@ -203,14 +198,3 @@ class Sweep:
         if chosen:
             await self._bell.ring([TaskEnvelope(task_id) for task_id in chosen])
             _log.info("rang again", count=len(chosen), due=len(due))
-
-    def _note_absence(self, error: StoreUnavailableError) -> None:
-        # Once per outage; every second would only repeat it.
-        if self._absent != error.store:
-            _log.warning("sweep waits for a store", store=error.store, reason=str(error))
-            self._absent = error.store
-
-    def _note_return(self) -> None:
-        if self._absent is not None:
-            _log.info("sweep goes on", store=self._absent)
-            self._absent = None

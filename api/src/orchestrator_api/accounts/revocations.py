@@ -20,6 +20,7 @@ from uuid import UUID
 
 import structlog
 
+from orchestrator_api.rounds import Rounds
 from orchestrator_core.accounts import SessionId
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.account_store import RevocationReading
@@ -78,7 +79,7 @@ class Revocations:
         self._read_at: datetime | None = None
         self._has_read = asyncio.Event()
         self._must_read = asyncio.Event()
-        self._is_absent = False
+        self._rounds = Rounds(_log, absent="revocations not read", failed="revocations not read")
 
     def is_revoked(self, session_id: SessionId) -> bool:
         """Whether this login has ended."""
@@ -119,15 +120,7 @@ class Revocations:
         """Read every second, and when asked to, until cancelled."""
         while True:
             self._must_read.clear()
-            try:
-                await self.read()
-            except StoreUnavailableError as error:
-                self._note_absence(error)
-            except Exception:  # noqa: BLE001 - the edge of a service of its own
-                # One fault must not blind this process for ever.
-                _log.exception("revocations not read")
-            else:
-                self._is_absent = False
+            await self._rounds.go(self.read)
             await self._pause()
 
     async def read(self) -> None:
@@ -159,9 +152,3 @@ class Revocations:
             if self._revoked[oldest] > now:
                 return
             del self._revoked[oldest]
-
-    def _note_absence(self, error: StoreUnavailableError) -> None:
-        # Once per outage; every second would only repeat it.
-        if not self._is_absent:
-            _log.warning("revocations not read", reason=str(error))
-            self._is_absent = True

@@ -26,7 +26,7 @@ import structlog
 from orchestrator_api.errors import FieldFault, InvalidRequestError
 from orchestrator_api.events.watchers import Ending, TaskWatcher, UserWatcher
 from orchestrator_api.metrics import EventMetrics
-from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_api.rounds import Rounds
 from orchestrator_core.events import EventPosition, TaskEvent
 from orchestrator_core.postgres.event_store import EventPage
 from orchestrator_core.tasks import TaskId, UserId
@@ -94,7 +94,7 @@ class EventFeed:
         self._replaying = asyncio.Semaphore(MAX_REPLAYS)
         self._woken = asyncio.Event()
         self._is_leaving = False
-        self._is_absent = False
+        self._rounds = Rounds(_log, absent="events not read", failed="events not read")
         self._pause_seconds = poll_seconds
         self._held_back_seconds = GAP_SECONDS
 
@@ -194,15 +194,7 @@ class EventFeed:
         while True:
             await self._await_cause()
             self._woken.clear()
-            try:
-                await self.read()
-            except StoreUnavailableError as error:
-                self._note_absence(error)
-            except Exception:  # noqa: BLE001 - the edge of a service of its own
-                # One fault must not silence every watching for ever.
-                _log.exception("events not read")
-            else:
-                self._is_absent = False
+            await self._rounds.go(self.read)
             await asyncio.sleep(GAP_SECONDS)
 
     async def read(self) -> None:
@@ -284,9 +276,3 @@ class EventFeed:
             del group[key]
         if not self._by_task and not self._by_user:
             self._deserted.set()
-
-    def _note_absence(self, error: StoreUnavailableError) -> None:
-        # Once per outage; every second would only repeat it.
-        if not self._is_absent:
-            _log.warning("events not read", reason=str(error))
-            self._is_absent = True
