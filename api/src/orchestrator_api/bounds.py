@@ -22,7 +22,7 @@ ANSWER_HEADERS = "answer_headers"
 
 Headers = Iterable[tuple[bytes, bytes]]
 _MAX_DIGITS = 18
-"""More name no length that anybody could send."""
+"""Of a length; nothing that anybody sends has more."""
 
 
 class BodyBudget:
@@ -156,4 +156,9 @@ class RequestBounds:
 def _declared_bytes(headers: Headers) -> int:
     """Return the ``Content-Length``, so that nobody has to send what is refused anyway; or 0."""
     length = next((value for name, value in headers if name == b"content-length"), b"")
-    return int(length) if length.isdigit() and len(length) <= _MAX_DIGITS else 0
+    return parse_length(length) or 0
+
+
+def parse_length(text: bytes) -> int | None:
+    """Return what a ``Content-Length`` says; None when it says nothing."""
+    return int(text[:_MAX_DIGITS]) if text.isdigit() else None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from orchestrator_api.problems import MEDIA_TYPE
 
 Responses = dict[int | str, dict[str, Any]]
+NOT_MODIFIED: Responses = {304: {"description": "The caller has it already"}}
 
 
 class FieldFaultView(BaseModel):

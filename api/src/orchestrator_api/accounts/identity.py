@@ -26,8 +26,8 @@ async def identify(
 ) -> Identity:
     """Return who is calling.
 
-    ``request.state`` has ``user_id``, ``username`` and ``access_until`` (seconds since the
-    epoch) from then on: for the log, for limits, and for answers that go on for long.
+    ``request.state`` has ``user_id`` and ``access_until`` (seconds since the epoch) from then
+    on: for the log, and for answers that go on for long.
 
     Raises:
         UnauthenticatedError: there is no good access token, or its login has ended.
@@ -43,7 +43,6 @@ async def identify(
     if revocations.is_revoked(identity.session_id):
         raise UnauthenticatedError(REFUSAL)
     request.state.user_id = identity.user_id
-    request.state.username = identity.username
     request.state.access_until = verified.good_until
     return identity
 

@@ -20,7 +20,7 @@ from orchestrator_api.files.receiving import Receiving
 from orchestrator_api.files.schemas import FilePage, FileView
 from orchestrator_api.files.wiring import FileParts
 from orchestrator_api.limits.dependencies import LIMITED_BY_USER
-from orchestrator_api.openapi import Responses, describe_problems
+from orchestrator_api.openapi import NOT_MODIFIED, Responses, describe_problems
 from orchestrator_api.ownership import MAX_ID, OwnFile, OwnTask
 from orchestrator_core.files import MAX_NAME_LENGTH, FileId, TaskResult
 
@@ -37,16 +37,15 @@ _BODY: dict[str, Any] = {
 }
 _FILE = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _WHOLE: Responses = {200: {"description": "The file", "content": _FILE}}
-_NOT_MODIFIED: Responses = {304: {"description": "The caller has it already"}}
 _DOWNLOAD: Responses = {
     **_WHOLE,
     206: {"description": "The part of it that `Range` names", "content": _FILE},
-    **_NOT_MODIFIED,
+    **NOT_MODIFIED,
     **describe_problems(401, 403, 404, 416, 422, 429, 503),
 }
 _INSPECTION: Responses = {
     200: {"description": "What GET would answer, without the file"},
-    **_NOT_MODIFIED,
+    **NOT_MODIFIED,
     **describe_problems(401, 403, 404, 422, 429, 503),
 }
 _CONDITIONS = {

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from orchestrator_api.bounds import Allowance
+from orchestrator_api.bounds import Allowance, parse_length
 from orchestrator_api.errors import (
     BodyTooLargeError,
     BodyTooSlowError,
@@ -22,8 +22,6 @@ from orchestrator_core.tasks import UserId
 
 ANSWER_SECONDS = 15.0
 """For the statements around the body; each has a deadline of its own."""
-_MAX_DIGITS = 18
-"""Of a length; nothing that anybody sends has more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +51,7 @@ class Receiving:
             UnsupportedMediaTypeError: its type is not taken, or it is compressed for the way.
             BodyTooLargeError: it is larger than allowed.
         """
-        size_bytes = _to_length(headers.get("content-length"))
+        size_bytes = parse_length(headers.get("content-length", "").encode())
         if size_bytes is not None and size_bytes > self._rules.limit_bytes:
             raise BodyTooLargeError(self._rules.limit_bytes)
         return NewUpload(
@@ -129,8 +127,3 @@ async def gather_pieces(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, N
             del gathered[:PIECE_BYTES]
     if gathered:
         yield bytes(gathered)
-
-
-def _to_length(text: str | None) -> int | None:
-    is_number = text is not None and text.isascii() and text.isdigit()
-    return int(text[:_MAX_DIGITS]) if text is not None and is_number else None

@@ -16,7 +16,7 @@ from orchestrator_api.bodies import describe_body, json_body
 from orchestrator_api.etags import is_current
 from orchestrator_api.events.long_polls import MAX_WAIT_SECONDS, await_change
 from orchestrator_api.limits.dependencies import LIMITED_BY_USER
-from orchestrator_api.openapi import Responses, describe_problems
+from orchestrator_api.openapi import NOT_MODIFIED, describe_problems
 from orchestrator_api.ownership import MAX_ID, OwnAccount, OwnTask
 from orchestrator_api.tasks import idempotency
 from orchestrator_api.tasks.catalogue import Catalogue
@@ -40,7 +40,6 @@ from orchestrator_core.tasks import Task, TaskId, TaskStatus
 PAGE_LIMIT = 1_000
 """Also the default: clients of the original know no pages and expect all their tasks."""
 _FRESH = {"Cache-Control": "private, no-cache"}
-_NOT_MODIFIED: Responses = {304: {"description": "The caller has it already"}}
 
 router = APIRouter(prefix="/api/v1", tags=["tasks"], dependencies=LIMITED_BY_USER)
 
@@ -109,7 +108,7 @@ async def submit_batch(
 @router.get(
     "/tasks/{task_id}",
     response_model=TaskView,
-    responses={**_NOT_MODIFIED, **describe_problems(401, 403, 404, 422, 429, 503)},
+    responses={**NOT_MODIFIED, **describe_problems(401, 403, 404, 422, 429, 503)},
 )
 async def read_task(
     task: OwnTask,
