@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from asgi_lifespan import LifespanManager
@@ -103,3 +104,14 @@ async def a_task(client: httpx.AsyncClient, user: User, **wish: object) -> int:
     )
     assert answer.status_code == 201, answer.text
     return int(answer.json()["task_id"])
+
+
+async def read_task(client: httpx.AsyncClient, user: User, task_id: int) -> dict[str, Any]:
+    answer = await client.get(f"/api/v1/tasks/{task_id}", headers=user.headers)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def list_task_ids(client: httpx.AsyncClient, user: User) -> list[int]:
+    answer = await client.get(f"/api/v1/users/{user.id}/tasks", headers=user.headers)
+    return [task["id"] for task in answer.json()["tasks"]]

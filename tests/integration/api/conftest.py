@@ -4,12 +4,11 @@ Before: the fixtures above have made a clean database and virtual host.
 After: tests talk to the application through HTTP; nothing is faked but the socket.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-import services
 from api_clients import JWT_SECRET, RESIZE_SCHEMA, User, a_task_type, a_user, api_settings, serving
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres.database import Database
@@ -17,8 +16,6 @@ from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.redis.cache import Cache
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
-from own_stores import own_stores
-from served_api import ServedApi, environment_of, serving_process
 
 
 @pytest.fixture
@@ -55,22 +52,6 @@ async def task_types(database: Database) -> None:
             ),
         ]
     )
-
-
-@pytest.fixture(scope="session")
-def running_api(
-    postgres_service: services.Service,
-    redis_service: services.Service,
-    rabbitmq_service: services.Service,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[ServedApi]:
-    """One process for all tests that need no clean stores, with every installed task type."""
-    log = tmp_path_factory.mktemp("served") / "api.log"
-    with (
-        own_stores(postgres_service, redis_service, rabbitmq_service) as settings,
-        serving_process(environment_of(settings), log) as served,
-    ):
-        yield served
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api_clients import User, a_task, serving
+from api_clients import User, a_task, list_task_ids, read_task, serving
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.settings import AmqpSettings
@@ -29,17 +29,6 @@ async def submit(
     return await client.post(path, json=wish, headers=headers)
 
 
-async def read(client: httpx.AsyncClient, user: User, task_id: int) -> dict[str, Any]:
-    answer = await client.get(f"/api/v1/tasks/{task_id}", headers=user.headers)
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def list_ids(client: httpx.AsyncClient, user: User) -> list[int]:
-    answer = await client.get(f"/api/v1/users/{user.id}/tasks", headers=user.headers)
-    return [task["id"] for task in answer.json()["tasks"]]
-
-
 def fields_of(answer: httpx.Response) -> list[str]:
     return [fault["field"] for fault in answer.json()["errors"]]
 
@@ -51,7 +40,7 @@ async def test_a_plan_is_shown_as_it_was_submitted(client: httpx.AsyncClient, us
         client, user, priority="HIGH", run_at=run_at.isoformat(), timeout_seconds=7
     )
 
-    task = await read(client, user, task_id)
+    task = await read_task(client, user, task_id)
     assert task["priority"] == "HIGH"
     assert datetime.fromisoformat(task["run_at"]) == run_at
     assert (task["timeout_seconds"], task["progress"], task["retry_of"]) == (7, None, None)
@@ -60,7 +49,7 @@ async def test_a_plan_is_shown_as_it_was_submitted(client: httpx.AsyncClient, us
 async def test_a_bare_task_is_of_normal_priority_and_runs_at_once(
     client: httpx.AsyncClient, user: User
 ) -> None:
-    task = await read(client, user, await a_task(client, user))
+    task = await read_task(client, user, await a_task(client, user))
 
     assert (task["priority"], task["run_at"]) == ("NORMAL", None)
 
@@ -113,7 +102,7 @@ async def test_the_same_request_again_has_the_same_answer_and_makes_nothing(
     assert again.headers["location"] == first.headers["location"]
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
-    assert await list_ids(client, user) == [first.json()["task_id"]]
+    assert await list_task_ids(client, user) == [first.json()["task_id"]]
 
 
 async def test_the_order_of_keys_and_the_spelling_of_a_time_are_no_other_request(
@@ -151,7 +140,7 @@ async def test_a_key_with_another_body_is_refused_and_nothing_is_kept(
     answer = await submit(client, user, other, key="key")
 
     assert (answer.status_code, fields_of(answer)) == (422, ["Idempotency-Key"])
-    assert await list_ids(client, user) == [first.json()["task_id"]]
+    assert await list_task_ids(client, user) == [first.json()["task_id"]]
 
 
 async def test_a_key_means_one_call(client: httpx.AsyncClient, user: User) -> None:
@@ -172,7 +161,7 @@ async def test_requests_with_one_key_at_once_on_two_replicas_make_one_task(
 
     kept = [answer.json()["task_id"] for answer in answers if answer.status_code == 201]
     refused = [answer for answer in answers if answer.status_code != 201]
-    assert await list_ids(client, user) == [kept[0]]
+    assert await list_task_ids(client, user) == [kept[0]]
     assert set(kept) == {kept[0]}
     assert {answer.status_code for answer in refused} <= {409}
     assert all("under way" in answer.json()["error"] for answer in refused)
@@ -191,7 +180,7 @@ async def test_after_a_day_a_key_is_free_again(
 
     assert second.status_code == 201
     assert "idempotent-replayed" not in second.headers
-    assert await list_ids(client, user) == [first.json()["task_id"], second.json()["task_id"]]
+    assert await list_task_ids(client, user) == [first.json()["task_id"], second.json()["task_id"]]
 
 
 async def test_a_strangers_key_is_another_key(
@@ -213,7 +202,7 @@ async def test_what_is_no_key_is_refused(client: httpx.AsyncClient, user: User, 
     answer = await client.post("/api/v1/tasks", json=WISH, headers=raw)
 
     assert (answer.status_code, fields_of(answer)) == (422, ["Idempotency-Key"])
-    assert await list_ids(client, user) == []
+    assert await list_task_ids(client, user) == []
 
 
 async def test_a_key_of_255_characters_is_one(client: httpx.AsyncClient, user: User) -> None:
@@ -248,9 +237,9 @@ async def test_a_bulk_of_a_thousand_is_kept_in_its_order(
         "status": "PENDING",
         "message": "Task created successfully",
     }
-    assert await list_ids(client, user) == sorted(ids)
+    assert await list_task_ids(client, user) == sorted(ids)
     for index in (0, 499, 999):
-        assert (await read(client, user, ids[index]))["payload"] == {"width": index + 1}
+        assert (await read_task(client, user, ids[index]))["payload"] == {"width": index + 1}
 
 
 async def test_of_a_bulk_every_wrong_field_is_named_and_nothing_is_kept(
@@ -272,7 +261,7 @@ async def test_of_a_bulk_every_wrong_field_is_named_and_nothing_is_kept(
         "tasks.2.max_attempts",
         "tasks.3.payload.width",
     ]
-    assert await list_ids(client, user) == []
+    assert await list_task_ids(client, user) == []
 
 
 @pytest.mark.parametrize(
@@ -319,7 +308,7 @@ async def test_a_bulk_again_has_the_same_answer(client: httpx.AsyncClient, user:
 
     assert answers[0].json() == answers[1].json()
     assert answers[1].headers["idempotent-replayed"] == "true"
-    assert len(await list_ids(client, user)) == 20
+    assert len(await list_task_ids(client, user)) == 20
 
 
 async def test_a_row_that_postgres_refuses_fails_alone(
@@ -347,7 +336,7 @@ async def test_a_row_that_postgres_refuses_fails_alone(
     statuses = dict(zip([*widths, "bulk"], [answer.status_code for answer in answers], strict=True))
     assert {name for name, status in statuses.items() if status != 201} == {666, "bulk"}
     assert (statuses[666], statuses["bulk"]) == (422, 422)
-    assert len(await list_ids(client, user)) == len(widths) - 1
+    assert len(await list_task_ids(client, user)) == len(widths) - 1
 
 
 async def test_without_rabbitmq_everything_is_kept_all_the_same(
@@ -357,6 +346,6 @@ async def test_without_rabbitmq_everything_is_kept_all_the_same(
     async with serving(dataclasses.replace(process_settings, amqp=nowhere)) as client:
         single = await submit(client, user, key="key")
         bulk = await submit(client, user, {"tasks": [WISH] * 3}, path="/api/v1/tasks/batch")
-        ids = await list_ids(client, user)
+        ids = await list_task_ids(client, user)
 
     assert (single.status_code, bulk.status_code, len(ids)) == (201, 201, 4)

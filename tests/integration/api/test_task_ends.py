@@ -1,12 +1,11 @@
 """Failed tasks run again, waiting and running ones cancelled, by their owner alone."""
 
 import uuid
-from typing import Any
 
 import httpx
 import pytest
 
-from api_clients import User, a_task
+from api_clients import User, a_task, list_task_ids, read_task
 from kept_tasks import end_task
 from orchestrator_core.attempts import Failed, Outcome, ResultFile, Succeeded
 from orchestrator_core.postgres.database import Database
@@ -19,17 +18,6 @@ FAILED = Failed(ErrorCode.HANDLER_ERROR, "no")
 DONE = Succeeded(ResultFile(content=b"x", content_type="text/plain", file_name="x.txt"))
 
 
-async def read(client: httpx.AsyncClient, user: User, task_id: int) -> dict[str, Any]:
-    answer = await client.get(f"/api/v1/tasks/{task_id}", headers=user.headers)
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def list_ids(client: httpx.AsyncClient, user: User) -> list[int]:
-    answer = await client.get(f"/api/v1/users/{user.id}/tasks", headers=user.headers)
-    return [task["id"] for task in answer.json()["tasks"]]
-
-
 async def test_a_failed_task_runs_again_as_a_new_one_and_asked_again_it_is_the_same(
     client: httpx.AsyncClient, user: User, database: Database
 ) -> None:
@@ -39,14 +27,14 @@ async def test_a_failed_task_runs_again_as_a_new_one_and_asked_again_it_is_the_s
 
     answers = [await client.post(path, headers=user.headers) for _ in range(2)]
 
-    new = await read(client, user, answers[0].json()["task_id"])
+    new = await read_task(client, user, answers[0].json()["task_id"])
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     assert answers[0].json()["status"] == "PENDING"
     assert answers[0].headers["location"] == f"/api/v1/tasks/{new['id']}"
     assert (new["retry_of"], new["status"], new["attempts"]) == (failed, "PENDING", 0)
     assert (new["payload"], new["priority"], new["max_attempts"]) == ({"width": 7}, "LOW", 2)
-    assert (await read(client, user, failed))["status"] == "FAILED"
+    assert (await read_task(client, user, failed))["status"] == "FAILED"
 
 
 async def test_the_bell_rings_for_a_retry(
@@ -88,7 +76,7 @@ async def test_a_waiting_and_a_running_task_are_cancelled_and_stay_so(
 
         assert [answer.status_code for answer in answers] == [200, 200]
         assert answers[0].json()["status"] == "CANCELLED"
-        assert answers[0].json() == answers[1].json() == await read(client, user, task_id)
+        assert answers[0].json() == answers[1].json() == await read_task(client, user, task_id)
 
 
 @pytest.mark.parametrize(("outcome", "status"), [(DONE, "COMPLETED"), (FAILED, "FAILED")])
@@ -102,7 +90,7 @@ async def test_a_task_that_has_ended_by_itself_is_not_cancelled(
 
     assert answer.status_code == 409
     assert f"is {status}" in answer.json()["error"]
-    assert (await read(client, user, task_id))["status"] == status
+    assert (await read_task(client, user, task_id))["status"] == status
 
 
 @pytest.mark.parametrize("action", ["cancel", "retry"])
@@ -112,10 +100,10 @@ async def test_nobody_else_may_end_or_repeat_a_task(
     task_id = await a_task(client, user)
     if action == "retry":
         await end_task(database, task_id, FAILED)
-    before = await read(client, user, task_id)
+    before = await read_task(client, user, task_id)
 
     answer = await client.post(f"/api/v1/tasks/{task_id}/{action}", headers=stranger.headers)
 
     assert answer.status_code == 403
-    assert await read(client, user, task_id) == before
-    assert await list_ids(client, user) == [task_id]
+    assert await read_task(client, user, task_id) == before
+    assert await list_task_ids(client, user) == [task_id]

@@ -78,11 +78,6 @@ def bounded(
             yield Bounded(served, settings)
 
 
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for all tests of this process."""
-
-
 @pytest.fixture
 def client(bounded: Bounded) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=bounded.served.url, timeout=10) as client:

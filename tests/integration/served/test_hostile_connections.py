@@ -10,7 +10,7 @@ from itertools import repeat
 import httpx
 import pytest
 
-from api_contract import JSON, Call, Operation, Owner, a_call, an_owner, each_operation
+from api_contract import JSON, Call, Operation, Owner, a_call, an_owner
 from raw_http import Exchange, chunked, exchange, head
 from served_api import ServedApi
 
@@ -18,22 +18,6 @@ HUNDRED_MB = 100 << 20
 PIECE = b" " * (1 << 20)
 MAX_GROWTH_BYTES = 110 << 20
 """All bodies together may take 64 MiB; the rest is room for copies of one and for chance."""
-
-
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for all tests of this process."""
-
-
-@pytest.fixture
-def client(running_api: ServedApi) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running_api.url, timeout=10) as client:
-        yield client
-
-
-@pytest.fixture
-def operations(client: httpx.Client) -> list[Operation]:
-    return list(each_operation(client.get("/openapi.json").json()))
 
 
 @pytest.fixture

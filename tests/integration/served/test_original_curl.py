@@ -65,11 +65,6 @@ class Printed:
         return json.loads(self.text)
 
 
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for this module."""
-
-
 @pytest.fixture(scope="module")
 def original(
     postgres_service: services.Service,

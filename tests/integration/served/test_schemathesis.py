@@ -69,11 +69,6 @@ LOGIN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for all tests of this process."""
-
-
 def register(url: str, run: str, folder: Path) -> Path:
     """Make the users of one run; return the file that tells Schemathesis how to log in."""
     entries = []

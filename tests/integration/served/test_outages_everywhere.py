@@ -52,11 +52,6 @@ class Shaken:
     operations: list[Operation]
 
 
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for this module."""
-
-
 @pytest.fixture(scope="module")
 def shaken(
     postgres_service: services.Service,

@@ -18,7 +18,6 @@ from api_contract import (
     Owner,
     a_call,
     an_owner,
-    each_operation,
 )
 from orchestrator_api.docs.examples import find_part
 from raw_http import exchange, head
@@ -91,28 +90,6 @@ ODD_HEADERS = {
     "Connection": ("upgrade", "garbage"),
     "Expect": ("100-continue", "garbage"),
 }
-
-
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for all tests of this process."""
-
-
-@pytest.fixture
-def client(running_api: ServedApi) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running_api.url, timeout=10) as client:
-        yield client
-
-
-@pytest.fixture
-def document(client: httpx.Client) -> dict[str, Any]:
-    document: dict[str, Any] = client.get("/openapi.json").json()
-    return document
-
-
-@pytest.fixture
-def operations(document: dict[str, Any]) -> list[Operation]:
-    return list(each_operation(document))
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ that names nothing must be listed here as nobody's.
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import httpx
 import pytest
 
-from api_contract import Call, Operation, Owner, a_call, an_owner, each_operation, sign_up
-from served_api import ServedApi
+from api_contract import Call, Operation, Owner, a_call, an_owner, sign_up
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 NOBODYS = {
@@ -36,22 +35,6 @@ GARBAGE: Mapping[str, Mapping[str, str]] = {
     "not ASCII": {"Authorization": "Bearer \xff\xfe"},
     "long": {"Authorization": f"Bearer {'x' * 10_000}"},
 }
-
-
-@pytest.fixture(autouse=True)
-def task_types() -> None:
-    """Published already, once for all tests of this process."""
-
-
-@pytest.fixture
-def client(running_api: ServedApi) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running_api.url, timeout=10) as client:
-        yield client
-
-
-@pytest.fixture
-def operations(client: httpx.Client) -> list[Operation]:
-    return list(each_operation(client.get("/openapi.json").json()))
 
 
 def send(
