@@ -50,7 +50,7 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc] # ships no types
         # ``request_log`` writes the one line that a request gets.
         "access_log": False,
         "server_header": False,
-        # No proxy is trusted yet; its headers would let a client choose its address.
+        # Its headers count beside the key of the edge alone; see ``limits.client_addresses``.
         "proxy_headers": False,
     }
 
