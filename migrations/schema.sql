@@ -107,7 +107,12 @@ CREATE TABLE public.live_tasks (
     lease_until timestamp with time zone,
     lease_token uuid,
     lease_owner uuid,
-    CONSTRAINT live_tasks_lease_whole CHECK ((num_nulls(lease_until, lease_token, lease_owner) = ANY (ARRAY[0, 3])))
+    priority smallint DEFAULT 1 NOT NULL,
+    progress real,
+    progress_message text,
+    CONSTRAINT live_tasks_lease_whole CHECK ((num_nulls(lease_until, lease_token, lease_owner) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT live_tasks_priority_check CHECK (((priority >= 0) AND (priority <= 2))),
+    CONSTRAINT live_tasks_progress_check CHECK (((progress >= (0)::double precision) AND (progress <= (1)::double precision)))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01');
 CREATE TABLE public.refresh_tokens (
@@ -216,7 +221,10 @@ CREATE TABLE public.workers (
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     seen_at timestamp with time zone DEFAULT now() NOT NULL,
     completions bigint DEFAULT 0 NOT NULL,
-    busy_seconds double precision DEFAULT 0 NOT NULL
+    busy_seconds double precision DEFAULT 0 NOT NULL,
+    slots integer DEFAULT 0 NOT NULL,
+    busy_slots integer DEFAULT 0 NOT NULL,
+    is_cordoned boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='50');
 ALTER TABLE ONLY public.auth_events
@@ -249,7 +257,8 @@ CREATE INDEX auth_events_at ON public.auth_events USING btree (at);
 CREATE INDEX files_expires_at ON public.files USING btree (expires_at);
 CREATE INDEX files_user_id_id ON public.files USING btree (user_id, id);
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
-CREATE INDEX live_tasks_ring_at ON public.live_tasks USING btree (ring_at);
+CREATE INDEX live_tasks_first_ring ON public.live_tasks USING btree (ring_at) WHERE (rings = 0);
+CREATE INDEX live_tasks_waiting ON public.live_tasks USING btree (priority DESC, due_at) WHERE (lease_token IS NULL);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
 CREATE INDEX task_events_position ON public.task_events USING btree ("position");
 CREATE UNIQUE INDEX tasks_retry_of ON public.tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);

@@ -68,7 +68,8 @@ class Failed:
 class RetryAfter:
     """The attempt failed and another one may follow after ``delay_seconds``."""
 
-    code: ErrorCode
+    code: ErrorCode | None
+    """None: no fault, the handler asked for it or the worker is not the right one."""
     message: str
     delay_seconds: float
 
@@ -87,3 +88,21 @@ class Settlement:
 
     claim: Claim
     outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far an attempt is, as its handler says."""
+
+    fraction: float
+    """From 0 to 1."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tending:
+    """A look at a lease while its attempt runs, with what is new of it."""
+
+    claim: Claim
+    progress: ProgressReport | None
+    """None: nothing new."""

@@ -69,6 +69,11 @@ class ErrorCode(StrEnum):
     """The last attempt's worker, or its child process, died."""
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     """The last attempt's child process passed its memory limit."""
+    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
+    """No attempt was left and none had failed: the handler asked for another try, no worker knew
+    the type, or workers had to stop before it ended."""
+    CANCELLED = "CANCELLED"
+    """Its owner asked for it."""
 
 
 class TaskPriority(IntEnum):

@@ -1,4 +1,4 @@
-"""Doorbells become claims in batches, each for one journey only."""
+"""Doorbells become claims in batches, never more than there are messages."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,32 +11,31 @@ from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
 from orchestrator_core.testing import a_claim
 from orchestrator_worker import claiming
-from orchestrator_worker.claiming import ClaimBatch, Claimer
+from orchestrator_worker.claiming import ClaimBatch, Claimer, messages_left
 
 
-async def claim_all(claim_batch: ClaimBatch, *task_ids: int) -> list[Claim | None]:
-    claimer = Claimer(claim_batch, slots=8, chance=Random(1))
-    running = asyncio.create_task(claimer.run())
-    try:
-        return await asyncio.gather(*(claimer.claim(TaskId(each)) for each in task_ids))
-    finally:
-        running.cancel()
+async def claim_all(claim_batch: ClaimBatch, *task_ids: int) -> list[Claim]:
+    return await Claimer(claim_batch, chance=Random(1)).claim([TaskId(each) for each in task_ids])
 
 
-async def test_of_two_messages_for_one_task_only_one_gets_the_claim() -> None:
-    async def win(task_ids: Sequence[TaskId]) -> list[Claim]:
-        return [a_claim(task_id) for task_id in task_ids]
+async def test_messages_that_brought_nothing_are_tried_once_more() -> None:
+    asked: list[list[int]] = []
 
-    claims = await claim_all(win, 1, 2, 1)
+    async def win_one(task_ids: Sequence[TaskId]) -> list[Claim]:
+        asked.append(list(task_ids))
+        return [a_claim(task_ids[0])]
 
-    assert [claim and claim.task_id for claim in claims] == [1, 2, None]
+    claims = await claim_all(win_one, 1, 2, 3)
+
+    assert asked == [[1, 2, 3], [2, 3]]
+    assert [claim.task_id for claim in claims] == [1, 2]
 
 
 async def test_a_lost_race_is_no_claim_and_no_error() -> None:
     async def lose(_: Sequence[TaskId]) -> list[Claim]:
         return []
 
-    assert await claim_all(lose, 1) == [None]
+    assert await claim_all(lose, 1) == []
 
 
 async def test_a_database_that_comes_back_is_asked_again() -> None:
@@ -49,16 +48,45 @@ async def test_a_database_that_comes_back_is_asked_again() -> None:
 
     [claim] = await claim_all(come_back, 5)
 
-    assert claim is not None
+    assert claim.task_id == 5
 
 
-async def test_a_database_that_stays_away_gives_the_message_up(
+async def test_what_was_won_does_not_wait_for_the_second_try() -> None:
+    answers = iter([True, False])
+
+    async def go_away(_: Sequence[TaskId]) -> list[Claim]:
+        if not next(answers):
+            raise StoreUnavailableError("postgres", "claim")
+        return [a_claim(1)]
+
+    assert [claim.task_id for claim in await claim_all(go_away, 1, 2)] == [1]
+
+
+async def away(_: Sequence[TaskId]) -> list[Claim]:
+    raise StoreUnavailableError("postgres", "claim")
+
+
+async def test_a_database_that_stays_away_gives_the_messages_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claiming, "BUDGET_SECONDS", 0.0)
 
-    async def away(_: Sequence[TaskId]) -> list[Claim]:
-        raise StoreUnavailableError("postgres", "claim")
-
     with pytest.raises(StoreUnavailableError):
         await claim_all(away, 5)
+
+
+async def test_a_worker_that_ends_does_not_wait_for_the_database() -> None:
+    claimer = Claimer(away, chance=Random(1))
+    claimer.stop()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(StoreUnavailableError):
+            await claimer.claim([TaskId(1)])
+
+
+def test_of_two_messages_for_one_task_the_second_may_bring_another() -> None:
+    ids = [TaskId(1), TaskId(1), TaskId(2)]
+
+    assert messages_left(ids, [a_claim(1), a_claim(2)]) == [1]
+    assert messages_left(ids, [a_claim(1)]) == [2, 1]
+    assert messages_left(ids, [a_claim(1), a_claim(2), a_claim(7)]) == []

@@ -6,9 +6,7 @@ from typing import Self
 
 from orchestrator_core.attempts import HandedBack, Outcome, ResultFile, Settlement, Succeeded
 from orchestrator_core.handlers import Handler, TaskContext
-from orchestrator_core.tasks import TaskId
 from orchestrator_core.testing import AnyPayload, a_claim, a_handler, a_result
-from orchestrator_worker.claiming import Claimer
 from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.executing import Executor
 from orchestrator_worker.journeys import Journeys, Stations
@@ -19,31 +17,12 @@ from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
 
 
-class Message:
-    """A delivery that remembers how it ended."""
-
-    def __init__(self) -> None:
-        self.ends: list[str] = []
-
-    async def ack(self) -> None:
-        self.ends.append("ack")
-
-    async def reject(self) -> None:
-        self.ends.append("reject")
-
-    async def put_back(self) -> None:
-        self.ends.append("put back")
-
-
 class Bench:
     """A worker's parts without stores: every claim is won, every outcome recorded."""
 
     def __init__(self, handler: Handler) -> None:
         self.outcomes: list[Outcome] = []
         self.slots, self.totals = Slots(4), Totals()
-
-        async def win(task_ids):
-            return [a_claim(task_id) for task_id in task_ids]
 
         async def keep(_):
             return frozenset()
@@ -53,7 +32,6 @@ class Bench:
             return [True] * len(settlements)
 
         self.stations = Stations(
-            claimer=Claimer(win, slots=4, chance=Random(1)),
             leases=Leases(keep, lease_seconds=30),
             executor=Executor(
                 {handler.task_type: handler},
@@ -68,7 +46,6 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         self.tasks = [
-            asyncio.create_task(self.stations.claimer.run()),
             asyncio.create_task(self.stations.settler.run()),
         ]
         return self
@@ -78,11 +55,9 @@ class Bench:
             task.cancel()
         await asyncio.wait(self.tasks)
 
-    async def start(self, task_id: int = 17) -> Message:
-        message = Message()
-        await self.slots.take()
-        self.journeys.start(TaskId(task_id), message)  # type: ignore[arg-type]
-        return message
+    def start(self, task_id: int = 17) -> None:
+        self.slots.take(1)
+        self.journeys.start(a_claim(task_id))
 
     async def drain(self, seconds: float, hurried: asyncio.Event | None = None) -> None:
         await drain(
@@ -100,19 +75,18 @@ async def never(_: AnyPayload, __: TaskContext) -> ResultFile:
 
 async def test_what_fits_into_the_time_is_finished() -> None:
     async with Bench(a_handler()) as bench:
-        message = await bench.start()
+        bench.start()
         await bench.drain(30)
 
     assert bench.outcomes == [Succeeded(a_result())]
-    assert message.ends == ["ack"]
     assert bench.slots.free == 4
     assert bench.totals.completions == 1
 
 
 async def test_what_does_not_fit_is_handed_back_and_counts_as_nothing() -> None:
     async with Bench(a_handler(never)) as bench:
-        await bench.start(1)
-        await bench.start(2)
+        bench.start(1)
+        bench.start(2)
         await bench.drain(0.01)
 
     assert bench.outcomes == [HandedBack(), HandedBack()]
@@ -125,7 +99,7 @@ async def test_a_second_signal_ends_the_wait() -> None:
     signals.note()
 
     async with Bench(a_handler(never)) as bench, asyncio.timeout(10):
-        await bench.start()
+        bench.start()
         await bench.drain(3600, signals.hurried)
 
     assert bench.outcomes == [HandedBack()]

@@ -26,6 +26,9 @@ CONNECTIONS = 5
 """One each for claiming, settling, leasing and reporting, which never overlap with themselves,
 and one for publishing at the start and announcing from then on."""
 
+STOP_SECONDS = 5.0
+"""A statement has 3 s; a broker that does not answer is left to notice by itself."""
+
 PUBLISH_BUDGET_SECONDS = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -87,7 +90,6 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
         background = [
             group.create_task(each)
             for each in (
-                stations.claimer.run(),
                 stations.leases.run(),
                 stations.settler.run(),
                 worker.reporter.run(),
@@ -102,8 +104,10 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
             )
         ]
         await worker.signals.asked.wait()
+        worker.consuming.stop()
+        # A claim under way is worth waiting for: given up, it would cost its task an attempt.
+        await asyncio.wait({consuming}, timeout=STOP_SECONDS)
         consuming.cancel()
-        await asyncio.wait({consuming})
         await drain(
             worker.journeys,
             stations.leases,

@@ -1,23 +1,23 @@
-"""Turn doorbells into leases: many at once, each for one worker only.
+"""Turn doorbells into leases, many with one statement.
 
-Before: ``journeys`` has an envelope and a free slot.
-After: ``journeys`` acks the message and runs the claim, or forgets it.
+Before: ``consuming`` has as many task ids as messages, and a slot for each.
+After: ``consuming`` acks the messages; ``journeys`` runs the claims.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 import structlog
 
 from orchestrator_core.attempts import Claim
-from orchestrator_core.batching import Batcher
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
 from orchestrator_worker.backoff import Backoff
 
 BUDGET_SECONDS = 60.0
-"""How long a message is held while Postgres is away; then the broker keeps it. Far below the
+"""How long messages are held while Postgres is away; then the broker keeps them. Far below the
 broker's limit of 30 minutes."""
 
 ClaimBatch = Callable[[Sequence[TaskId]], Awaitable[list[Claim]]]
@@ -27,36 +27,47 @@ _log = structlog.get_logger(__name__)
 
 
 class Claimer:
-    """Claims what arrives while a claim is under way with the next statement."""
+    """Claims for a batch of messages at a time."""
 
-    def __init__(self, claim_batch: ClaimBatch, *, slots: int, chance: Random) -> None:
+    def __init__(self, claim_batch: ClaimBatch, *, chance: Random) -> None:
         self._claim_batch = claim_batch
         self._chance = chance
-        # Each waiting claim holds a slot, so there are never more of them.
-        self._batcher = Batcher("claims", self._flush, max_batch=slots, max_waiting=slots)
+        self._stopping = asyncio.Event()
 
-    async def run(self) -> None:
-        """Serve ``claim`` until cancelled."""
-        await self._batcher.run()
+    def stop(self) -> None:
+        """Give up waiting for Postgres: the worker is about to end."""
+        self._stopping.set()
 
-    async def claim(self, task_id: TaskId) -> Claim | None:
-        """Lease the task, or return None when there is nothing to do for its message.
+    async def claim(self, task_ids: Sequence[TaskId]) -> list[Claim]:
+        """Lease at most as many tasks as there are ids, which may repeat.
 
         Raises:
-            StoreUnavailableError: Postgres was away for the whole budget.
+            StoreUnavailableError: Postgres was away for the whole budget, or until ``stop``.
         """
+        claims = await self._claim_patiently(task_ids)
+        if rest := messages_left(task_ids, claims):
+            # Another worker took what these named, perhaps in exchange for a task that waits
+            # now without a message. What was won must not wait for Postgres to come back.
+            with contextlib.suppress(StoreUnavailableError):
+                claims += await self._claim_batch(rest)
+        return claims
+
+    async def _claim_patiently(self, task_ids: Sequence[TaskId]) -> list[Claim]:
         backoff = Backoff(self._chance)
-        deadline = asyncio.get_running_loop().time() + BUDGET_SECONDS
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + BUDGET_SECONDS
         while True:
             try:
-                return await self._batcher.submit(task_id)
+                return await self._claim_batch(task_ids)
             except StoreUnavailableError as error:
-                if asyncio.get_running_loop().time() >= deadline:
+                if clock() >= deadline or self._stopping.is_set():
                     raise
-                _log.warning("claim_postponed", task_id=task_id, error=str(error))
+                _log.warning("claim_postponed", count=len(task_ids), error=str(error))
             await backoff.wait()
 
-    async def _flush(self, task_ids: Sequence[TaskId]) -> Sequence[Claim | None]:
-        won = {claim.task_id: claim for claim in await self._claim_batch(sorted(set(task_ids)))}
-        # Taken out, so that of two messages for one task only the first gets the claim.
-        return [won.pop(task_id, None) for task_id in task_ids]
+
+def messages_left(task_ids: Sequence[TaskId], claims: Sequence[Claim]) -> list[TaskId]:
+    """Return the ids of as many messages as brought no claim, those of tasks not won first."""
+    won = {claim.task_id for claim in claims}
+    by_use = sorted(task_ids, key=lambda task_id: task_id in won)
+    return by_use[: len(task_ids) - len(claims)]

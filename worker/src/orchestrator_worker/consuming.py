@@ -1,27 +1,34 @@
-"""Take deliveries from the broker, one for each free slot, and survive the broker.
+"""Take deliveries from the broker, as many as there are free slots, and survive the broker.
+
+What arrives while a claim is under way goes into the next one: batches grow by
+themselves under load, and an idle worker claims a single message at once.
 
 A worker that is busy for longer must not sit on messages that others could
 run: after half a second without a free slot it stops consuming and puts back
-what it holds. Short tasks never get there, so their throughput stays.
+what it holds. Short tasks never get there, so their throughput stays. A cordoned
+worker stops at once, and goes on with what it runs.
 
 Before: RabbitMQ rings the doorbell.
-After: ``journeys`` has an envelope's task id; bytes that are no envelope are in the
-dead-letter queue.
+After: ``journeys`` has claims, each in a slot, and their messages are acked; bytes that are
+no envelope are in the dead-letter queue.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import structlog
 
 from orchestrator_core.amqp.consumer import Delivery, Subscription, subscribed
+from orchestrator_core.attempts import Claim
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import NotAnEnvelopeError, StoreUnavailableError
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.tasks import TaskId
 from orchestrator_worker.backoff import Backoff
+from orchestrator_worker.claiming import Claimer
 from orchestrator_worker.slots import Slots
 
 PATIENCE_SECONDS = 0.5
@@ -33,7 +40,7 @@ CHECK_SECONDS = 10.0
 STALL_SECONDS = 60.0
 """A sign of life is due every 10 s from a broker, every 15 s from an outage."""
 
-Start = Callable[[TaskId, Delivery], None]
+Start = Callable[[Claim], None]
 """``Journeys.start``."""
 
 _log = structlog.get_logger(__name__)
@@ -42,15 +49,27 @@ _log = structlog.get_logger(__name__)
 class Consuming:
     """Consumes until cancelled; an outage of RabbitMQ is waited out, never a reason to exit."""
 
-    def __init__(
-        self, settings: AmqpSettings, slots: Slots, start: Start, *, client: str, chance: Random
+    def __init__(  # noqa: PLR0913 - where messages come from and what becomes of them
+        self,
+        settings: AmqpSettings,
+        slots: Slots,
+        claimer: Claimer,
+        start: Start,
+        *,
+        client: str,
+        chance: Random,
     ) -> None:
         self._settings = settings
         self._slots = slots
+        self._claimer = claimer
         self._start = start
         self._client = client
         self._backoff = Backoff(chance)
         self._sign_of_life_at = time.monotonic()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._stopped = asyncio.Event()
+        self._subscription: Subscription | None = None
         self.is_subscribed = False
         """Whether the broker answers and messages may come."""
         self.garbage_messages = 0
@@ -61,15 +80,31 @@ class Consuming:
         """Whether this loop is neither served by the broker nor waiting for it."""
         return time.monotonic() - self._sign_of_life_at > STALL_SECONDS
 
+    def cordon(self, *, is_cordoned: bool) -> None:
+        """Take no more messages, or take them again. What runs goes on."""
+        if is_cordoned:
+            self._open.clear()
+        else:
+            self._open.set()
+        self._wake()
+
+    def stop(self) -> None:
+        """Take no more messages and let ``run`` end once what was taken is on its way."""
+        self._stopped.set()
+        self._claimer.stop()
+        self._open.set()
+        self._wake()
+
     async def run(self) -> None:
-        """Consume until cancelled."""
-        while True:
+        """Consume until stopped or cancelled."""
+        while not self._stopped.is_set():
             try:
                 await self._consume()
             except* StoreUnavailableError as errors:
                 _log.warning("broker_away", errors=[str(error) for error in errors.exceptions])
             self._live()
-            await self._backoff.wait()
+            if not self._stopped.is_set():
+                await self._backoff.wait()
 
     async def _consume(self) -> None:
         try:
@@ -77,15 +112,17 @@ class Consuming:
                 subscribed(self._settings, client=self._client) as subscription,
                 asyncio.TaskGroup() as group,
             ):
-                await subscription.consume(prefetch_messages=self._slots.total)
+                self._subscription = subscription
                 self.is_subscribed = True
                 self._live()
                 self._backoff.reset()
                 _log.info("consuming")
-                group.create_task(self._check(subscription))
-                await self._take_deliveries(subscription)
+                checking = group.create_task(self._check(subscription))
+                await self._serve(subscription)
+                checking.cancel()
         finally:
             self.is_subscribed = False
+            self._subscription = None
 
     async def _check(self, subscription: Subscription) -> None:
         while True:
@@ -93,44 +130,92 @@ class Consuming:
             await subscription.check()
             self._live()
 
-    async def _take_deliveries(self, subscription: Subscription) -> None:
-        while True:
-            await self._take_slot(subscription)
-            try:
-                task_id, delivery = await self._next(subscription)
-            except BaseException:
-                self._slots.give_back()
-                raise
-            self._start(task_id, delivery)
-
-    async def _take_slot(self, subscription: Subscription) -> None:
-        """Take a slot and see that as many messages may come as there are free slots."""
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await self._slots.take()
-        except TimeoutError:
-            _log.debug("paused", busy_slots=self._slots.busy)
-            await subscription.pause()
-            await self._slots.take()
-        free = self._slots.free + 1
-        if is_too_narrow(subscription.prefetch_messages, free_slots=free):
-            try:
-                await subscription.consume(prefetch_messages=free)
-            except BaseException:
-                self._slots.give_back()
-                raise
-
-    async def _next(self, subscription: Subscription) -> tuple[TaskId, Delivery]:
-        """Return the next delivery that is an envelope."""
-        while True:
-            delivery = await subscription.next()
+    async def _serve(self, subscription: Subscription) -> None:
+        while await self._await_turn(subscription):
+            deliveries = await subscription.take(self._slots.free)
             self._live()
+            if deliveries:
+                await self._admit(subscription, deliveries)
+
+    async def _await_turn(self, subscription: Subscription) -> bool:
+        """Wait until there is a slot and no cordon, and let as many messages come as fit.
+
+        Returns:
+            False when the worker is to stop.
+        """
+        while not (self._stopped.is_set() or (self._open.is_set() and self._slots.free)):
+            if not self._open.is_set():
+                _log.info("cordoned", busy_slots=self._slots.busy)
+                await subscription.pause()
+                await self._open.wait()
+                continue
             try:
-                return TaskEnvelope.from_bytes(delivery.body).task_id, delivery
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._slots.wait_free()
+            except TimeoutError:
+                _log.debug("paused", busy_slots=self._slots.busy)
+                await subscription.pause()
+                await self._wait_free_or_stopping()
+        if self._stopped.is_set():
+            return False
+        if is_too_narrow(subscription.prefetch_messages, free_slots=self._slots.free):
+            await subscription.consume(prefetch_messages=self._slots.free)
+        return True
+
+    async def _wait_free_or_stopping(self) -> None:
+        waiting = asyncio.ensure_future(self._slots.wait_free())
+        stopping = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            stopping.cancel()
+
+    async def _admit(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+        """Claim for a batch of messages, end them, and send the claims on their way."""
+        rung, garbage = self._sort(deliveries)
+        if garbage:
+            await subscription.reject(garbage)
+        if not rung:
+            return
+        self._slots.take(len(rung))
+        claims: list[Claim] = []
+        try:
+            claims = await self._claimer.claim(list(rung.values()))
+        except StoreUnavailableError as error:
+            _log.warning("claim_given_up", count=len(rung), error=str(error))
+            await subscription.put_back(list(rung))
+        except Exception:  # noqa: BLE001 - one statement's fault must not end what runs
+            # Put back, they would come again at once; the sweep rings again for their tasks.
+            _log.exception("claim_broke", task_ids=list(rung.values()))
+            await subscription.reject(list(rung))
+        else:
+            # Without its channel a message comes again, and finds its task claimed.
+            with contextlib.suppress(StoreUnavailableError):
+                await subscription.ack(list(rung))
+        finally:
+            self._slots.give_back(len(rung) - len(claims))
+            for claim in claims:
+                self._start(claim)
+
+    def _sort(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[dict[Delivery, TaskId], list[Delivery]]:
+        """Return the envelopes' task ids, and what is no envelope."""
+        rung: dict[Delivery, TaskId] = {}
+        garbage: list[Delivery] = []
+        for delivery in deliveries:
+            try:
+                rung[delivery] = TaskEnvelope.from_bytes(delivery.body).task_id
             except NotAnEnvelopeError as error:
                 self.garbage_messages += 1
                 _log.warning("garbage_rejected", error=str(error), total=self.garbage_messages)
-                await delivery.reject()
+                garbage.append(delivery)
+        return rung, garbage
+
+    def _wake(self) -> None:
+        if self._subscription is not None:
+            self._subscription.wake()
 
     def _live(self) -> None:
         self._sign_of_life_at = time.monotonic()

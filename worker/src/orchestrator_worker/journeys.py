@@ -1,26 +1,20 @@
-"""One delivery's way through the worker: claimed, acked, executed, settled.
+"""One claim's way through the worker: held, executed, settled.
 
-The message is acked as soon as the claim is committed: while the work runs,
-the lease stands for it and the broker holds nothing.
+Its message is acked already: while the work runs, the lease stands for it and the
+broker holds nothing.
 
-Before: ``consuming`` has taken a slot and decoded a delivery for it.
+Before: ``consuming`` has a claim, in a slot.
 After: the outcome is recorded and the slot is free again.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from orchestrator_core.amqp.consumer import Delivery
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
-from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.tasks import TaskId
-from orchestrator_worker.claiming import Claimer
 from orchestrator_worker.executing import Executor, log_context_of
 from orchestrator_worker.leasing import Lease, Leases
 from orchestrator_worker.reporting import Totals
@@ -34,14 +28,13 @@ _log = structlog.get_logger(__name__)
 class Stations:
     """Where a journey stops, in this order."""
 
-    claimer: Claimer
     leases: Leases
     executor: Executor
     settler: Settler
 
 
 class Journeys:
-    """Every delivery under way; each has one slot."""
+    """Every claim under way; each has one slot."""
 
     def __init__(self, stations: Stations, slots: Slots, totals: Totals) -> None:
         self._stations = stations
@@ -54,9 +47,9 @@ class Journeys:
         """How many are under way."""
         return len(self._under_way)
 
-    def start(self, task_id: TaskId, delivery: Delivery) -> None:
-        """Send a delivery on its way; the slot that was taken for it is freed at its end."""
-        journey = asyncio.create_task(self._travel(task_id, delivery))
+    def start(self, claim: Claim) -> None:
+        """Send a claim on its way; the slot that was taken for it is freed at its end."""
+        journey = asyncio.create_task(self._travel(claim))
         self._under_way.add(journey)
         journey.add_done_callback(self._arrive)
 
@@ -78,33 +71,12 @@ class Journeys:
             # Our own fault, so the lease runs out and the task is tried again.
             _log.error("journey_broke", exc_info=error)
 
-    async def _travel(self, task_id: TaskId, delivery: Delivery) -> None:
-        claim = await self._claim(task_id, delivery)
-        if claim is None:
-            return
+    async def _travel(self, claim: Claim) -> None:
         with (
             structlog.contextvars.bound_contextvars(**log_context_of(claim)),
             self._stations.leases.held(claim) as lease,
         ):
-            await _end(delivery.ack)
             await self._attempt(lease)
-
-    async def _claim(self, task_id: TaskId, delivery: Delivery) -> Claim | None:
-        """Return the claim, or None after having ended the delivery."""
-        try:
-            claim = await self._stations.claimer.claim(task_id)
-        except StoreUnavailableError as error:
-            _log.warning("claim_given_up", task_id=task_id, error=str(error))
-            await _end(delivery.put_back)
-            return None
-        except Exception:
-            # Unacked, it would take up the prefetch; put back, it would come again at once.
-            await _end(delivery.reject)
-            raise
-        if claim is None:
-            _log.debug("nothing_to_claim", task_id=task_id)
-            await _end(delivery.ack)
-        return claim
 
     async def _attempt(self, lease: Lease) -> None:
         started_at = time.monotonic()
@@ -149,9 +121,3 @@ def _facts_of(outcome: Outcome) -> dict[str, object]:
         case Failed(code, message) | RetryAfter(code, message, _):
             facts |= {"code": code, "message": message[:500]}
     return facts
-
-
-async def _end(end: Callable[[], Awaitable[None]]) -> None:
-    # Without its channel the message comes again, and finds its task claimed or final.
-    with contextlib.suppress(StoreUnavailableError):
-        await end()

@@ -1,7 +1,7 @@
 """Slots: how many attempts this process runs at once.
 
-Before: ``consuming`` takes a slot, then a delivery for it.
-After: ``journeys`` gives the slot back when the attempt is settled.
+Before: ``consuming`` takes as many slots as it has messages.
+After: ``journeys`` gives a slot back when its attempt is settled.
 """
 
 import asyncio
@@ -13,19 +13,30 @@ class Slots:
     def __init__(self, total: int) -> None:
         self.total = total
         self.free = total
-        self._semaphore = asyncio.Semaphore(total)
+        self._changed = asyncio.Event()
 
     @property
     def busy(self) -> int:
         """How many are taken."""
         return self.total - self.free
 
-    async def take(self) -> None:
-        """Wait for a free slot and take it."""
-        await self._semaphore.acquire()
-        self.free -= 1
+    def take(self, count: int) -> None:
+        """Take ``count`` of the free slots.
 
-    def give_back(self) -> None:
-        """Free a slot."""
-        self.free += 1
-        self._semaphore.release()
+        Raises:
+            ValueError: there are not so many.
+        """
+        if count > self.free:
+            raise ValueError(f"expected at most {self.free} slots to be taken, found {count}")
+        self.free -= count
+
+    def give_back(self, count: int = 1) -> None:
+        """Free slots."""
+        self.free += count
+        self._changed.set()
+
+    async def wait_free(self) -> None:
+        """Wait until at least one is free."""
+        while not self.free:
+            self._changed.clear()
+            await self._changed.wait()

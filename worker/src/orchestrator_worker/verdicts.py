@@ -81,7 +81,7 @@ def outcome_of_error(error: BaseException, *, attempt: int, chance: Random) -> O
         case GiveUpError():
             return Failed(ErrorCode.HANDLER_ERROR, str(error) or "the handler gave up")
         case RetryLaterError(message=message, delay_seconds=asked):
-            return RetryAfter(ErrorCode.HANDLER_ERROR, message, _bounded(asked))
+            return RetryAfter(None, message, _bounded(asked))
         case MemoryError():
             return out_of_memory(attempt=attempt, chance=chance)
         case _:
@@ -92,7 +92,7 @@ def outcome_of_error(error: BaseException, *, attempt: int, chance: Random) -> O
 def unknown_type(task_type: str) -> RetryAfter:
     """Leave a type that this image does not know to a worker that does."""
     return RetryAfter(
-        ErrorCode.HANDLER_ERROR,
+        None,
         f"the worker that took the task does not know the type {task_type!r}",
         UNKNOWN_TYPE_SECONDS,
     )

@@ -78,14 +78,13 @@ def wire(
     slots, totals = Slots(settings.concurrency), Totals()
     tasks, store = TaskStore(resources.database), WorkerStore(resources.database)
     announcer = Announcer(EventStore(resources.database))
-    stations = Stations(
-        claimer=Claimer(
-            announcer.after(
-                functools.partial(tasks.claim, worker_id=worker_id, lease_seconds=lease_seconds)
-            ),
-            slots=slots.total,
-            chance=chance,
+    claimer = Claimer(
+        announcer.after(
+            functools.partial(tasks.claim, worker_id=worker_id, lease_seconds=lease_seconds)
         ),
+        chance=chance,
+    )
+    stations = Stations(
         leases=Leases(
             functools.partial(tasks.extend_leases, lease_seconds=lease_seconds),
             lease_seconds=lease_seconds,
@@ -116,6 +115,6 @@ def wire(
         journeys=journeys,
         reporter=Reporter(report, totals),
         announcer=announcer,
-        consuming=Consuming(amqp, slots, journeys.start, client=client, chance=chance),
+        consuming=Consuming(amqp, slots, claimer, journeys.start, client=client, chance=chance),
         signals=signals,
     )

@@ -5,16 +5,19 @@ repairs itself: when the broker closes the channel, cancels the consumer or stop
 answering, every call says so and the owner opens another one.
 
 Before: the worker's ``consuming`` opens a subscription and asks for deliveries.
-After: each delivery is acked, rejected or put back by whoever took it.
+After: deliveries are acked, rejected or put back by whoever took them.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import DeliveredMessage
 
 from orchestrator_core.amqp.channels import answering, declare_topology, opened_channel
 from orchestrator_core.errors import StoreUnavailableError
@@ -24,42 +27,26 @@ from orchestrator_core.topology import TASK_QUEUE
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message on its way; exactly one of the methods ends it.
+    """One message on its way; it is ended by the subscription that brought it."""
 
-    Each raises ``StoreUnavailableError`` when the channel is gone. RabbitMQ then
-    delivers the message again, to this worker or another one.
-    """
-
+    tag: int
     body: bytes
-    _message: AbstractIncomingMessage
-
-    async def ack(self) -> None:
-        """The message did its work: forget it."""
-        with answering("ack a delivery"):
-            await self._message.ack()
-
-    async def reject(self) -> None:
-        """The message can't be used by anybody: to the dead-letter queue with it."""
-        with answering("reject a delivery"):
-            await self._message.reject(requeue=False)
-
-    async def put_back(self) -> None:
-        """The message is fine but not for us: another worker gets it, in its old place."""
-        with answering("put a delivery back"):
-            await self._message.nack(requeue=True)
 
 
 class Subscription:
-    """What ``subscribed`` opens. Not for concurrent use, but for ``check``."""
+    """What ``subscribed`` opens. Not for concurrent use, but for ``check`` and ``wake``.
 
-    def __init__(
-        self, channel: AbstractChannel, queue: AbstractQueue, *, timeout_seconds: float
-    ) -> None:
+    Deliveries are taken in the order of their tags, and all of one ``take`` are ended before
+    the next: that is what lets one acknowledgement stand for many.
+    """
+
+    def __init__(self, channel: AbstractChannel, *, timeout_seconds: float) -> None:
         self._channel = channel
-        self._queue = queue
         self._timeout_seconds = timeout_seconds
         # Bounded by the prefetch: the broker sends no more than that without an ack.
-        self._arrived: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._arrived: deque[Delivery] = deque()
+        self._awake = asyncio.Event()
+        self._inner: Any = None
         self._consumer_tag: str | None = None
         self._ended: str | None = None
         self._is_paused = True
@@ -73,8 +60,10 @@ class Subscription:
     async def watch(self) -> None:
         """Learn of the end of the channel and of the consumer; called once, by ``subscribed``."""
         self._channel.close_callbacks.add(self._on_close)
-        underlay = await self._channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(self._on_cancel)
+        # The client library's own channel: the one around it makes two tasks and five objects
+        # of each message.
+        self._inner = await self._channel.get_underlay_channel()
+        self._inner.on_consumer_cancel_callbacks.add(self._on_cancel)
 
     async def consume(self, *, prefetch_messages: int) -> None:
         """Let messages come, ``prefetch_messages`` ahead of the acks at most.
@@ -84,34 +73,71 @@ class Subscription:
         self._is_paused = False
         with self._open("consume"):
             await self._cancel_consumer()
-            await self._channel.set_qos(
+            await self._inner.basic_qos(
                 prefetch_count=prefetch_messages, timeout=self._timeout_seconds
             )
             self._prefetch_messages = prefetch_messages
-            self._consumer_tag = await self._queue.consume(
-                self._on_message, timeout=self._timeout_seconds
+            consuming = await self._inner.basic_consume(
+                TASK_QUEUE, self._on_message, timeout=self._timeout_seconds
             )
+            self._consumer_tag = consuming.consumer_tag
 
     async def pause(self) -> None:
         """Let no more messages come and put back what nobody has taken yet."""
         self._is_paused = True
         with self._open("pause"):
             await self._cancel_consumer()
-        while not self._arrived.empty():
-            delivery = self._arrived.get_nowait()
-            if delivery is not None:
-                await delivery.put_back()
+        waiting = list(self._arrived)
+        self._arrived.clear()
+        await self.put_back(waiting)
 
-    async def next(self) -> Delivery:
-        """Return the next message, however long it takes to come.
+    async def take(self, limit: int) -> list[Delivery]:
+        """Return what has come, at most ``limit``, having waited for the first, or for ``wake``.
 
         Raises:
             StoreUnavailableError: none will come any more.
         """
-        delivery = None if self._ended else await self._arrived.get()
-        if delivery is None:
+        if not self._arrived and self._ended is None:
+            self._awake.clear()
+            await self._awake.wait()
+        if self._ended is not None:
             raise StoreUnavailableError("rabbitmq", f"consume {TASK_QUEUE}: {self._ended}")
-        return delivery
+        return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+
+    def wake(self) -> None:
+        """End a ``take`` that waits; it returns nothing."""
+        self._awake.set()
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget the messages: they did their work. All that one ``take`` returned, or the rest.
+
+        Raises:
+            StoreUnavailableError: the channel is gone; RabbitMQ delivers them again.
+        """
+        if deliveries:
+            with answering("ack deliveries"):
+                await self._inner.basic_ack(deliveries[-1].tag, multiple=True, wait=False)
+
+    async def reject(self, deliveries: Sequence[Delivery]) -> None:
+        """Send messages that nobody can use to the dead-letter queue.
+
+        Raises:
+            StoreUnavailableError: as ``ack``.
+        """
+        await self._return(deliveries, requeue=False)
+
+    async def put_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Give messages that are fine but not for us to another worker, in their old place.
+
+        Raises:
+            StoreUnavailableError: as ``ack``.
+        """
+        await self._return(deliveries, requeue=True)
+
+    async def _return(self, deliveries: Sequence[Delivery], *, requeue: bool) -> None:
+        with answering("return deliveries"):
+            for each in deliveries:
+                await self._inner.basic_nack(each.tag, requeue=requeue, wait=False)
 
     async def check(self) -> None:
         """Make one round trip that proves that queue, channel and consumer are there.
@@ -141,17 +167,21 @@ class Subscription:
     async def _cancel_consumer(self) -> None:
         tag, self._consumer_tag = self._consumer_tag, None
         if tag is not None:
-            await self._queue.cancel(tag, timeout=self._timeout_seconds)
+            await self._inner.basic_cancel(tag, timeout=self._timeout_seconds)
 
-    async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        delivery = Delivery(message.body, message)
+    async def _on_message(self, message: DeliveredMessage) -> None:
+        tag = message.delivery_tag
+        if tag is None:
+            return  # only an answer to basic.get has none
+        delivery = Delivery(tag, message.body)
         if self._is_paused:
             # It was on its way when the consumer was cancelled. A failure to put it back
             # means that the channel is gone, and the message with it.
             with contextlib.suppress(StoreUnavailableError):
-                await delivery.put_back()
+                await self.put_back([delivery])
         else:
-            self._arrived.put_nowait(delivery)
+            self._arrived.append(delivery)
+            self._awake.set()
 
     def _on_close(self, _: object, error: BaseException | None) -> None:
         self._end(f"the channel closed: {error!r}")
@@ -161,7 +191,7 @@ class Subscription:
 
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason
-        self._arrived.put_nowait(None)
+        self._awake.set()
 
 
 @asynccontextmanager
@@ -178,7 +208,7 @@ async def subscribed(settings: AmqpSettings, *, client: str) -> AsyncIterator[Su
     timeout_seconds = settings.connect_timeout_seconds
     async with opened_channel(settings, client=client, publisher_confirms=False) as channel:
         with answering("declare the queues"):
-            queue = await declare_topology(channel, timeout_seconds=timeout_seconds)
-        subscription = Subscription(channel, queue, timeout_seconds=timeout_seconds)
+            await declare_topology(channel, timeout_seconds=timeout_seconds)
+        subscription = Subscription(channel, timeout_seconds=timeout_seconds)
         await subscription.watch()
         yield subscription

@@ -22,10 +22,12 @@ from orchestrator_core.attempts import (
     RetryAfter,
     Settlement,
     Succeeded,
+    Tending,
 )
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.tasks import (
+    ErrorCode,
     Task,
     TaskId,
     TaskPriority,
@@ -41,7 +43,7 @@ MAX_SCAN = 5_000
 """Of a list with a filter; some 10 ms, however few of the tasks are wanted."""
 _MAX_ID = 2**63 - 1
 
-_SQL = load_statements("tasks")
+_SQL = {**load_statements("tasks"), **load_statements("attempts")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +116,17 @@ class TaskStore:
     async def claim(
         self, task_ids: Iterable[TaskId], *, worker_id: UUID, lease_seconds: float
     ) -> list[Claim]:
-        """Lease those of ``task_ids`` that are due and free.
+        """Lease at most as many tasks as there are ids: those of the highest priority that are due.
+
+        Args:
+            task_ids: what the messages say, one for each. A message whose task can't be had, or
+                stands behind others, brings one that waits.
+            worker_id: of this process.
+            lease_seconds: how long the leases last.
 
         Returns:
-            The claims won, by task id. The others are final, held by someone else,
-            not due yet or out of attempts: nothing is left to do for their messages.
+            The claims won, the highest priority first. Fewer than ids: nothing more waits, or
+            other workers were just taking it.
         """
         ids = list(task_ids)
         async with self._database.answering(f"claim tasks {ids}") as connection:
@@ -133,6 +141,16 @@ class TaskStore:
         tokens = [claim.lease_token for claim in claims]
         async with self._database.answering(f"extend leases of {ids}") as connection:
             rows = await connection.fetch(_SQL["extend_leases"], ids, tokens, lease_seconds)
+        return frozenset(ids) - {row["task_id"] for row in rows}
+
+    async def tend(self, tendings: Sequence[Tending]) -> frozenset[TaskId]:
+        """Write what is new of running attempts; return the tasks whose lease is gone for good."""
+        ids = [each.claim.task_id for each in tendings]
+        tokens = [each.claim.lease_token for each in tendings]
+        fractions = [each.progress and each.progress.fraction for each in tendings]
+        messages = [each.progress and _storable(each.progress.message) for each in tendings]
+        async with self._database.answering(f"tend leases of {ids}") as connection:
+            rows = await connection.fetch(_SQL["tend_leases"], ids, tokens, fractions, messages)
         return frozenset(ids) - {row["task_id"] for row in rows}
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
@@ -183,7 +201,8 @@ def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:
         case RetryAfter(code, message, delay) if not claim.is_last_attempt:
             return (*fence, "RETRY", code, _storable(message), delay, *no_result)
         case Failed(code, message) | RetryAfter(code, message, _):
-            return (*fence, "FAILED", code, _storable(message), 0.0, *no_result)
+            final = code or ErrorCode.ATTEMPTS_EXHAUSTED
+            return (*fence, "FAILED", final, _storable(message), 0.0, *no_result)
         case HandedBack():
             return (*fence, "HANDED_BACK", None, None, 0.0, *no_result)
 

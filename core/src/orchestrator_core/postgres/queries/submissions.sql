@@ -41,8 +41,8 @@ WITH input AS MATERIALIZED (
            priority, run_at
     FROM accepted
 ), queued AS (
-    INSERT INTO live_tasks (task_id, due_at, ring_at, rings)
-    SELECT id, greatest(run_at, now()),
+    INSERT INTO live_tasks (task_id, priority, due_at, ring_at, rings)
+    SELECT id, priority, greatest(run_at, now()),
            CASE WHEN run_at > now() THEN run_at
                 ELSE now() + make_interval(secs => $10::float8) END,
            coalesce(run_at <= now(), true)::integer
@@ -70,10 +70,10 @@ WITH kept AS (
     FROM tasks
     WHERE id = $1 AND status = 'FAILED'
     ON CONFLICT (retry_of) WHERE retry_of IS NOT NULL DO NOTHING
-    RETURNING id
+    RETURNING id, priority
 ), queued AS (
-    INSERT INTO live_tasks (task_id, due_at, ring_at, rings)
-    SELECT id, now(), now() + make_interval(secs => $3::float8), 1 FROM kept
+    INSERT INTO live_tasks (task_id, priority, due_at, ring_at, rings)
+    SELECT id, priority, now(), now() + make_interval(secs => $3::float8), 1 FROM kept
 ), told AS (
     INSERT INTO task_events (task_id, seq, epoch, status, kind, actor)
     SELECT id, 1, 0, 'PENDING', 'ACCEPTED', 'api' FROM kept
