@@ -28,7 +28,9 @@ def an_executor(*handlers: Handler, task_timeout_seconds: float = LIMIT_SECONDS)
 
 
 async def outcome_of(handler: Handler, **claim: object) -> Outcome:
-    return await an_executor(handler).execute(a_claim(**claim))  # type: ignore[arg-type]
+    outcome = await an_executor(handler).execute(a_claim(**claim))  # type: ignore[arg-type]
+    assert outcome is not None
+    return outcome
 
 
 async def never(_: AnyPayload, __: TaskContext) -> ResultFile:
@@ -206,3 +208,14 @@ async def test_a_cancelled_attempt_cancels_its_handler() -> None:
     with pytest.raises(asyncio.CancelledError):
         await attempt
     assert was_cancelled.is_set()
+
+
+async def test_an_interrupted_attempt_ends_without_an_outcome() -> None:
+    interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    attempt = asyncio.create_task(
+        an_executor(a_handler(never)).execute(a_claim(), interrupted=interrupted)
+    )
+    await asyncio.sleep(0)
+    interrupted.set_result(None)
+
+    assert await attempt is None

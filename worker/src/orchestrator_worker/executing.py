@@ -11,8 +11,9 @@ After: ``settling`` records the outcome.
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
+from typing import Any
 
 import structlog
 
@@ -55,21 +56,46 @@ class Executor:
         self._max_result_bytes = max_result_bytes
         self._chance = chance
 
-    async def execute(self, claim: Claim) -> Outcome:
+    async def execute(
+        self, claim: Claim, *, interrupted: "asyncio.Future[Any] | None" = None
+    ) -> Outcome | None:
         """Run one attempt within the shortest of the three limits that apply to it.
 
+        Args:
+            claim: the attempt.
+            interrupted: ends the attempt when it is done; its handler is cancelled then, or
+                its child killed.
+
+        Returns:
+            How it ended; None when it was interrupted before.
+
         Raises:
-            asyncio.CancelledError: the lease is lost or the worker drains; the handler
-                was cancelled or its child killed.
+            asyncio.CancelledError: nobody waits for it any more; ended as by ``interrupted``.
         """
         handler = self._handlers.get(claim.task_type)
         if handler is None:
             return unknown_type(claim.task_type)
-        timeout_seconds = min(
+        limit_seconds = min(
             claim.timeout_seconds, handler.timeout_seconds, self._task_timeout_seconds
         )
+        # A task of its own, because only a task can be given up on.
+        running = asyncio.create_task(self._run(handler, claim, limit_seconds=limit_seconds))
+        is_timely = False
+        try:
+            # A child is killed by its lane, which knows when it began.
+            patience = limit_seconds if handler.is_async else None
+            is_timely = await _end_of(running, interrupted, limit_seconds=patience)
+        finally:
+            if not running.done():
+                await _cancel(running)
+        if not is_timely:
+            return timed_out(limit_seconds, attempt=claim.attempt, chance=self._chance)
+        is_over = running.done() and not running.cancelled()
+        return running.result() if is_over else None
+
+    async def _run(self, handler: Handler, claim: Claim, *, limit_seconds: float) -> Outcome:
         if handler.is_async:
-            return await self._execute_on_loop(handler, claim, timeout_seconds=timeout_seconds)
+            return await self._judge(handler, claim)
         request = ChildRequest(
             task_type=claim.task_type,
             payload=claim.payload,
@@ -77,22 +103,7 @@ class Executor:
             max_result_bytes=self._max_result_bytes,
             log_context=log_context_of(claim),
         )
-        return await self._lanes.run(request, timeout_seconds=timeout_seconds)
-
-    async def _execute_on_loop(
-        self, handler: Handler, claim: Claim, *, timeout_seconds: float
-    ) -> Outcome:
-        # A task of its own, because only a task can be given up on.
-        running = asyncio.create_task(self._judge(handler, claim))
-        try:
-            done, _ = await asyncio.wait({running}, timeout=timeout_seconds)
-        except asyncio.CancelledError:
-            await _cancel(running)
-            raise
-        if done:
-            return running.result()
-        await _cancel(running)
-        return timed_out(timeout_seconds, attempt=claim.attempt, chance=self._chance)
+        return await self._lanes.run(request, timeout_seconds=limit_seconds)
 
     async def _judge(self, handler: Handler, claim: Claim) -> Outcome:
         try:
@@ -127,6 +138,44 @@ def _is_ours(error: BaseException) -> bool:
     """Tell our cancellation from a ``CancelledError`` that the handler came up with."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+async def _end_of(
+    running: "asyncio.Task[Outcome]",
+    interrupted: "asyncio.Future[Any] | None",
+    *,
+    limit_seconds: float | None,
+) -> bool:
+    """Wait for an attempt's end or its interruption; return False if the limit passed first.
+
+    ``asyncio.wait`` does the same for any number of futures, at ten times the cost: an attempt
+    may take less than that.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[bool] = loop.create_future()
+
+    def end(*, is_timely: bool) -> None:
+        if not ended.done():
+            ended.set_result(is_timely)
+
+    def end_timely(_: object) -> None:
+        end(is_timely=True)
+
+    running.add_done_callback(end_timely)
+    if interrupted is not None:
+        interrupted.add_done_callback(end_timely)
+    timer = None if limit_seconds is None else loop.call_later(limit_seconds, _late, end)
+    try:
+        return await ended
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if interrupted is not None:
+            interrupted.remove_done_callback(end_timely)
+
+
+def _late(end: Callable[..., None]) -> None:
+    end(is_timely=False)
 
 
 async def _cancel(running: "asyncio.Task[Outcome]") -> None:

@@ -10,7 +10,6 @@ After: the outcome is recorded and the slot is free again.
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -72,16 +71,17 @@ class Journeys:
             _log.error("journey_broke", exc_info=error)
 
     async def _travel(self, claim: Claim) -> None:
-        with (
-            structlog.contextvars.bound_contextvars(**log_context_of(claim)),
-            self._stations.leases.held(claim) as lease,
-        ):
+        # For good: a journey has its task's context to itself.
+        structlog.contextvars.bind_contextvars(**log_context_of(claim))
+        with self._stations.leases.held(claim) as lease:
             await self._attempt(lease)
 
     async def _attempt(self, lease: Lease) -> None:
         started_at = time.monotonic()
         _log.debug("attempt_started", attempt=lease.claim.attempt)
-        outcome = await self._outcome(lease)
+        outcome = await self._stations.executor.execute(lease.claim, interrupted=lease.interrupted)
+        if outcome is None and not lease.is_lost:
+            outcome = HandedBack()
         if outcome is None:
             _log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
             return
@@ -96,20 +96,6 @@ class Journeys:
             seconds=round(seconds, 3),
             **_facts_of(outcome),
         )
-
-    async def _outcome(self, lease: Lease) -> Outcome | None:
-        """Return how the attempt ended, or None when its lease was lost first."""
-        execution = asyncio.create_task(self._stations.executor.execute(lease.claim))
-        ends: set[asyncio.Future[Any]] = {execution, lease.interrupted}
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not execution.done():
-                execution.cancel()
-                await asyncio.wait({execution})
-        if not execution.cancelled():
-            return execution.result()
-        return None if lease.is_lost else HandedBack()
 
 
 def _facts_of(outcome: Outcome) -> dict[str, object]:
