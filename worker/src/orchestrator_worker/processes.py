@@ -16,6 +16,7 @@ After: ``children`` runs the attempt in a lane; its ``Outcome`` comes back.
 
 import asyncio
 import multiprocessing
+import os
 import pickle
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -134,8 +135,13 @@ class Lanes:
         self._lifeline.close()
 
     async def warm(self) -> None:
-        """Start every child, so that the first tasks need not wait for that."""
-        await asyncio.gather(*(self._warm_one() for _ in self._all))
+        """Start as many children as can compute at once, so that the first tasks need not wait.
+
+        The others start with their first task: a worker with a hundred slots for tasks that wait
+        would begin with a hundred processes that compete with what it is there for.
+        """
+        count = min(len(self._all), len(os.sched_getaffinity(0)))
+        await asyncio.gather(*(self._warm_one() for _ in range(count)))
 
     async def run(self, request: ChildRequest, *, timeout_seconds: float) -> Outcome:
         """Run one attempt in a child and say how it ended.
