@@ -6,18 +6,14 @@ After: tests get settings of the core, as the processes themselves read them.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
-import asyncpg
 import pytest
 
 import services
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
-from own_stores import administer, create_database, drop_database, own_vhost, settings_of
-
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+from own_stores import create_database, drop_database, make_template, own_vhost, settings_of
 
 
 @pytest.fixture(scope="session")
@@ -81,27 +77,20 @@ def amqp_settings(rabbitmq_service: services.Service) -> Iterator[AmqpSettings]:
         yield settings
 
 
-async def make_template(port: int) -> None:
-    """Migrate once; each test's database is a copy, which takes a tenth of a second."""
-    await _await_postgres(port)
-    await administer(port, "CREATE DATABASE migrated")
-    connection = await asyncpg.connect(
-        host="127.0.0.1", port=port, user="postgres", database="migrated"
-    )
-    try:
-        for step in sorted(MIGRATIONS.glob("*.up.sql")):
-            await connection.execute(step.read_text(encoding="utf-8"))
-    finally:
-        await connection.close()
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell of every trial under faults how many tasks there were and what became of them.
 
-
-async def _await_postgres(port: int) -> None:
-    """Wait until the server that listens already also lets us in."""
-    async with asyncio.timeout(services.START_SECONDS):
-        while True:
-            try:
-                await administer(port, "SELECT 1")
-            except asyncpg.CannotConnectNowError:
-                await asyncio.sleep(0.05)
-            else:
-                return
+    Here and not beside those tests: with several processes, the one that prints has not loaded
+    what is further down.
+    """
+    lines = [
+        str(text)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())
+        if name == "trial" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("tasks under faults")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

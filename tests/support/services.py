@@ -33,13 +33,14 @@ class ServiceError(Exception):
     """A service could not be started; the message holds the end of its log."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Service:
-    """A running server."""
+    """A server: it runs, but for while a test has ended it."""
 
     name: str
     port: int
     home: Path
+    spawn: Callable[[], "subprocess.Popen[bytes]"]
     process: "subprocess.Popen[bytes]"
 
 
@@ -95,37 +96,50 @@ def running(
     account = pwd.getpwnam(user)
     os.chown(home, account.pw_uid, account.pw_gid)
     port = free_port()
-    log = home / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command(home, port),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8", **environment},
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=[],
-            start_new_session=True,
-        )
+    arguments = command(home, port)
+
+    def spawn() -> "subprocess.Popen[bytes]":
+        with (home / "server.log").open("ab") as output:
+            return subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=home,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(home),
+                    "LC_ALL": "C.UTF-8",
+                    **environment,
+                },
+                user=account.pw_uid,
+                group=account.pw_gid,
+                extra_groups=[],
+                start_new_session=True,
+            )
+
+    service = Service(name, port, home, spawn, spawn())
     try:
-        _await_port(process, port, name, log)
-        yield Service(name, port, home, process)
+        _await_port(service)
+        yield service
     finally:
-        _end(process, name)
+        _end(service.process, name)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _await_port(process: "subprocess.Popen[bytes]", port: int, name: str, log: Path) -> None:
+def _await_port(service: Service) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if service.process.poll() is not None:
             break
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", service.port), 0.2),
+        ):
             return
         time.sleep(0.05)
-    raise ServiceError(f"{name} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    log = (service.home / "server.log").read_text(errors="replace")
+    raise ServiceError(f"{service.name} did not start:\n{log[-3000:]}")
 
 
 def _end(process: "subprocess.Popen[bytes]", name: str) -> None:
@@ -153,6 +167,31 @@ def paused(service: Service) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def killed(service: Service) -> Iterator[None]:
+    """End a server with no time for a last word; it starts again with what its disk holds."""
+    pids = _descendants(service.process.pid)
+    os.killpg(service.process.pid, signal.SIGKILL)
+    service.process.wait()
+    try:
+        # Postgres's processes end by themselves, and must have before there can be new ones.
+        _await_end(pids)
+        yield
+    finally:
+        service.process = service.spawn()
+        _await_port(service)
+        if service.name == "rabbitmq":
+            await_broker(service)
+
+
+def _await_end(pids: list[int]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"of the processes {pids} at least one did not end")
+        time.sleep(0.01)
+
+
 def _descendants(pid: int) -> list[int]:
     """Return ``pid`` and its children's children, those who could make more first."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -170,7 +209,7 @@ def postgres(*, is_durable: bool = False) -> contextlib.AbstractContextManager[S
     folders = sorted((str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
     initdb, server = (find_program(name, *folders) for name in ("initdb", "postgres"))
     script = (
-        'set -e; "$0" -D data -U postgres -E UTF8 --auth=trust >initdb.log 2>&1 '
+        '[ -e data ] || "$0" -D data -U postgres -E UTF8 --auth=trust >initdb.log 2>&1 '
         '|| { cat initdb.log; exit 1; }; exec "$1" -D data -p "$2" -k "$3" '
         f"-c listen_addresses=127.0.0.1 -c max_connections=200 {durability}"
     )
@@ -208,6 +247,7 @@ def rabbitmq(*, is_durable: bool = False) -> Iterator[Service]:
         )
         (home / "enabled_plugins").write_text("[rabbitmq_management].")
         (home / "management_port").write_text(str(management))
+        (home / "mapper_port").write_text(str(mapper))
         settings = {
             "RABBITMQ_NODENAME": f"test-{port}@localhost",
             "RABBITMQ_NODE_PORT": str(port),
@@ -263,6 +303,30 @@ def broker_api(service: Service, method: str, path: str, body: object = None) ->
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
         text = answer.read()
     return json.loads(text) if text else None
+
+
+def broker_control(service: Service, *arguments: str) -> None:
+    """Run rabbitmqctl, for what the management API can't do."""
+    folders = sorted(str(p) for p in Path("/usr/lib/rabbitmq/lib").glob("*/sbin"))
+    account = pwd.getpwnam("rabbitmq")
+    subprocess.run(
+        [find_program("rabbitmqctl", *folders), *arguments],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(service.home),
+            "LC_ALL": "C.UTF-8",
+            "RABBITMQ_NODENAME": f"test-{service.port}@localhost",
+            "RABBITMQ_CONF_ENV_FILE": str(service.home / "no-env.conf"),
+            "ERL_EPMD_PORT": (service.home / "mapper_port").read_text(),
+        },
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=[],
+        cwd=service.home,
+        timeout=START_SECONDS,
+        check=True,
+        capture_output=True,
+    )
 
 
 def await_broker(service: Service) -> None:

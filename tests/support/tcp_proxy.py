@@ -10,6 +10,7 @@ import struct
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import services
@@ -17,6 +18,32 @@ import services
 ResultT = TypeVar("ResultT")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ORDER_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class _Passage:
+    """One client's way to the server and back."""
+
+    writers: list[asyncio.StreamWriter]
+    is_swallowed: bool = False
+    is_cut_at_answer: bool = False
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if self.is_swallowed:
+                    continue
+                if self.is_cut_at_answer and writer is self.writers[0]:
+                    self.cut()
+                    return
+                writer.write(data)
+                await writer.drain()
+        if not self.is_swallowed:
+            writer.close()
+
+    def cut(self) -> None:
+        for writer in self.writers:
+            _reset(writer)
 
 
 class TcpProxy:
@@ -27,8 +54,9 @@ class TcpProxy:
         self._target_port = target_port
         self._loop = loop
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: set[_Passage] = set()
         self._resets = False
+        self._swallows = False
 
     def stop(self) -> None:
         """Refuse new connections and end those there are, as when the server has ended."""
@@ -38,6 +66,17 @@ class TcpProxy:
         """Reset each connection, now and as soon as it is made."""
         self._order(self._drop())
 
+    def swallow(self) -> None:
+        """Take all that is sent and say nothing, as a broken network does.
+
+        Connections that there are or that begin meanwhile stay so: to heal lets new ones pass.
+        """
+        self._order(self._swallow())
+
+    def cut_next_answers(self) -> None:
+        """Reset each connection there is when the server next answers on it, which nobody hears."""
+        self._order(self._cut_next_answers())
+
     def heal(self) -> None:
         """Pass everything on again."""
         self._order(self._start())
@@ -46,7 +85,7 @@ class TcpProxy:
         return asyncio.run_coroutine_threadsafe(order, self._loop).result(_ORDER_SECONDS)
 
     async def _start(self) -> None:
-        self._resets = False
+        self._resets = self._swallows = False
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
@@ -60,9 +99,18 @@ class TcpProxy:
         self._resets = True
         self._cut()
 
+    async def _swallow(self) -> None:
+        self._swallows = True
+        for passage in self._open:
+            passage.is_swallowed = True
+
+    async def _cut_next_answers(self) -> None:
+        for passage in self._open:
+            passage.is_cut_at_answer = True
+
     def _cut(self) -> None:
-        for writer in self._open:
-            _reset(writer)
+        for passage in self._open:
+            passage.cut()
         self._open.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,19 +122,14 @@ class TcpProxy:
         except OSError:
             _reset(writer)
             return
-        self._open |= {writer, opposite[1]}
+        passage = _Passage([writer, opposite[1]], is_swallowed=self._swallows)
+        self._open.add(passage)
         try:
-            await asyncio.gather(_pass_on(reader, opposite[1]), _pass_on(opposite[0], writer))
+            await asyncio.gather(
+                passage.pass_on(reader, opposite[1]), passage.pass_on(opposite[0], writer)
+            )
         finally:
-            self._open -= {writer, opposite[1]}
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+            self._open.discard(passage)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -95,6 +138,14 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()
+
+
+async def _end_all() -> None:
+    """End what waits for a connection that nobody will hear of any more."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
@@ -111,6 +162,7 @@ def proxies(*target_ports: int) -> Iterator[list[TcpProxy]]:
     finally:
         for each in made:
             each.stop()
+        asyncio.run_coroutine_threadsafe(_end_all(), loop).result(_ORDER_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
