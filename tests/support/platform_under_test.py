@@ -7,6 +7,7 @@ After: the fixtures in ``conftest.py`` hand out a ready platform and its clients
 import contextlib
 import json
 import re
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -308,7 +309,9 @@ def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) ->
             ],
         },
     }
-    with namespace(f"{platform.namespace}-killer", level="privileged") as name:
+    # A name for each: the last one's namespace may still be going.
+    name = f"{platform.namespace}-killer-{secrets.token_hex(3)}"
+    with namespace(name, level="privileged"):
         kubectl("-n", name, "apply", "-f", "-", input_text=json.dumps(manifest))
         killer = Platform(name, "killer")
         wait_until(
