@@ -38,6 +38,24 @@ class WorkerPresence:
     worker_id: UUID
     """New for each process start."""
     pod_name: str
+    slots: int
+    """How many attempts it can run at once; 0 from a version that did not report it."""
     busy_slots: int
-    """Live leases that this process holds."""
+    """Live leases that this process holds. Of a cordoned one at least what it reports itself:
+    messages that it is just claiming for are slots too."""
+    is_cordoned: bool
+    """Asked to take nothing new; it stops within about a second."""
     started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """What a worker process says of itself each second."""
+
+    completions: int
+    """Attempts ended since the process started, whatever the verdict."""
+    busy_seconds: float
+    """Slot-seconds that those took."""
+    slots: int
+    busy_slots: int
+    """Taken slots, by attempts or by messages that are being claimed for."""

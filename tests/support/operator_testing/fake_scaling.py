@@ -69,7 +69,14 @@ class FakeLoadSource:
     async def workers(self) -> tuple[WorkerPresence, ...]:
         """Return a process for each pod that reports."""
         return tuple(
-            WorkerPresence(worker_id=UUID(int=i), pod_name=name, busy_slots=busy, started_at=EPOCH)
+            WorkerPresence(
+                worker_id=UUID(int=i),
+                pod_name=name,
+                slots=4,
+                busy_slots=busy,
+                is_cordoned=False,
+                started_at=EPOCH,
+            )
             for i, (name, busy) in enumerate(self.busy_slots.items())
         )
 

@@ -207,7 +207,9 @@ def _observe(pool: Pool) -> tuple[ObservedWorkers, Occupancy]:
         WorkerPresence(
             worker_id=UUID(int=worker.number),
             pod_name=str(worker.number),
+            slots=SLOTS_PER_POD,
             busy_slots=len(worker.tasks),
+            is_cordoned=False,
             started_at=EPOCH,
         )
         for worker in pool.living

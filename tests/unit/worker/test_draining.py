@@ -24,15 +24,12 @@ class Bench:
         self.outcomes: list[Outcome] = []
         self.slots, self.totals = Slots(4), Totals()
 
-        async def keep(_):
-            return frozenset()
-
         async def record(settlements: list[Settlement]) -> list[bool]:
             self.outcomes += [each.outcome for each in settlements]
             return [True] * len(settlements)
 
         self.stations = Stations(
-            leases=Leases(keep, lease_seconds=30),
+            leases=Leases(),
             executor=Executor(
                 {handler.task_type: handler},
                 Lanes(0, chance=Random(1)),

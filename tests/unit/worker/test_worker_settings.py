@@ -19,3 +19,17 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 def test_a_wrong_value_names_its_variable(value: str) -> None:
     with pytest.raises(SettingsError, match="ORCHESTRATOR_WORKER_CONCURRENCY"):
         read_settings(WorkerSettings, {"ORCHESTRATOR_WORKER_CONCURRENCY": value})
+
+
+def test_log_level_and_patience_with_a_blocked_loop_can_be_set() -> None:
+    settings = read_settings(
+        WorkerSettings,
+        {"ORCHESTRATOR_WORKER_LOG_LEVEL": "DEBUG", "ORCHESTRATOR_WORKER_STALL_SECONDS": "2"},
+    )
+
+    assert (settings.log_level, settings.stall_seconds) == ("DEBUG", 2.0)
+
+
+def test_an_unknown_log_level_is_refused() -> None:
+    with pytest.raises(SettingsError, match="ORCHESTRATOR_WORKER_LOG_LEVEL"):
+        read_settings(WorkerSettings, {"ORCHESTRATOR_WORKER_LOG_LEVEL": "LOUD"})

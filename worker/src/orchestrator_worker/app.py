@@ -5,7 +5,9 @@ After: the process exits, every attempt settled or handed back.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+import functools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import SystemRandom
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ import structlog
 
 from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_worker.draining import StopSignals, drain
@@ -22,8 +25,8 @@ from orchestrator_worker.publishing import publish
 from orchestrator_worker.settings import WorkerSettings
 from orchestrator_worker.wiring import Resources, Worker, wire
 
-CONNECTIONS = 5
-"""One each for claiming, settling, leasing and reporting, which never overlap with themselves,
+CONNECTIONS = 4
+"""One each for claiming, settling and reporting, which never overlap with themselves,
 and one for publishing at the start and announcing from then on."""
 
 STOP_SECONDS = 5.0
@@ -53,6 +56,7 @@ async def serve(
                     postgres, application="orchestrator-worker", max_connections=CONNECTIONS
                 )
             ),
+            open_lease_store=functools.partial(opened_lease_store, postgres),
             lanes=await stack.enter_async_context(Lanes.open(settings.concurrency, chance=chance)),
             handlers=discover_handlers(),
             chance=chance,
@@ -61,6 +65,15 @@ async def serve(
         checks = {"/livez": worker.livez, "/readyz": worker.readyz}
         await stack.enter_async_context(serving_health(settings.health_port, checks))
         await run(worker, resources, drain_seconds=settings.drain_seconds)
+
+
+@asynccontextmanager
+async def opened_lease_store(postgres: PostgresSettings) -> AsyncIterator[TaskStore]:
+    """Open the store of the thread that keeps leases, with a connection of its own."""
+    async with Database.open(
+        postgres, application="orchestrator-worker-leases", max_connections=1
+    ) as database:
+        yield TaskStore(database)
 
 
 async def publish_types(settings: PostgresSettings) -> None:
@@ -90,7 +103,8 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
         background = [
             group.create_task(each)
             for each in (
-                stations.leases.run(),
+                worker.watchdog.run(),
+                worker.keeper.run(),
                 stations.settler.run(),
                 worker.reporter.run(),
                 worker.announcer.run(),

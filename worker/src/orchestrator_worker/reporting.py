@@ -1,21 +1,26 @@
-"""Tell the autoscaler that this process lives and what it has done.
+"""Tell the operator that this process lives and what it does, and learn whether to pause.
 
-Before: ``journeys`` counts ended attempts.
-After: ``WorkerStore.report`` keeps the totals; the operator takes differences.
+Before: ``journeys`` counts ended attempts, ``slots`` says how many are busy.
+After: ``WorkerStore.report`` keeps the totals; the operator takes differences. What it
+answers, the cordon, goes to ``consuming``.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
 from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.load import WorkerReport
+from orchestrator_worker.slots import Slots
 
-EVERY_SECONDS = 2.0
+EVERY_SECONDS = 1.0
+"""How soon a cordon is noticed; one statement on one row of the worker's own."""
 
-Report = Callable[[int, float], Awaitable[None]]
-"""``WorkerStore.report`` for this process: completions and busy seconds since its start."""
+Report = Callable[[WorkerReport], Awaitable[bool]]
+"""``WorkerStore.report`` for this process; returns whether it is cordoned."""
 
 _log = structlog.get_logger(__name__)
 
@@ -36,29 +41,61 @@ class Totals:
 
 
 class Reporter:
-    """Reports every two seconds; also the worker's view on whether Postgres is there."""
+    """Reports every second; also the worker's view on whether Postgres is there."""
 
-    def __init__(self, report: Report, totals: Totals) -> None:
+    def __init__(
+        self, report: Report, totals: Totals, slots: Slots, *, on_cordon: Callable[[bool], None]
+    ) -> None:
+        """Make a reporter that has not begun.
+
+        Args:
+            report: writes the report.
+            totals: what to report.
+            slots: how many are busy.
+            on_cordon: called when the process was cordoned or uncordoned, with what is so now.
+        """
         self._report = report
         self._totals = totals
+        self._slots = slots
+        self._on_cordon = on_cordon
+        self._hurry = asyncio.Event()
+        self.is_cordoned = False
+        """Whether the last report that arrived was answered so."""
         self.is_answered = False
         """Whether the last report arrived."""
 
     async def run(self) -> None:
         """Report until cancelled."""
         while True:
+            self._hurry.clear()
             await self.report()
-            await asyncio.sleep(EVERY_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._hurry.wait()
+
+    def slots_changed(self) -> None:
+        """Report soon if somebody waits for it: a cordoned worker may go once it is idle."""
+        if self.is_cordoned and self.is_answered:
+            self._hurry.set()
 
     async def report(self) -> None:
         """Report once; a database that is away is noted, not raised."""
+        report = WorkerReport(
+            completions=self._totals.completions,
+            busy_seconds=self._totals.busy_seconds,
+            slots=self._slots.total,
+            busy_slots=self._slots.busy,
+        )
         try:
-            await self._report(self._totals.completions, self._totals.busy_seconds)
+            is_cordoned = await self._report(report)
         except StoreUnavailableError as error:
             if self.is_answered:
                 _log.warning("postgres_away", error=str(error))
             self.is_answered = False
-        else:
-            if not self.is_answered:
-                _log.info("postgres_answers")
-            self.is_answered = True
+            return
+        if not self.is_answered:
+            _log.info("postgres_answers")
+        self.is_answered = True
+        if is_cordoned != self.is_cordoned:
+            self.is_cordoned = is_cordoned
+            self._on_cordon(is_cordoned)

@@ -5,6 +5,7 @@ After: ``app`` passes each part what it needs.
 """
 
 import socket
+from typing import Literal
 
 from pydantic import Field
 
@@ -30,8 +31,15 @@ class WorkerSettings(Settings):
     )
     """For people and the autoscaler; never an identity."""
     health_port: Port = Field(default=8081, alias=f"{PREFIX}HEALTH_PORT")
-    lease_seconds: float = Field(default=30.0, ge=1, alias=f"{PREFIX}LEASE_SECONDS")
-    """A lost worker's task is leased again after at most this long; extended every third of it."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", alias=f"{PREFIX}LOG_LEVEL"
+    )
+    lease_seconds: float = Field(default=30.0, ge=1, le=3600, alias=f"{PREFIX}LEASE_SECONDS")
+    """A lost worker's task is leased again after at most this long; extended every third of it.
+    ``read_load`` looks for leases that end within an hour."""
+    stall_seconds: float = Field(default=60.0, ge=1, alias=f"{PREFIX}STALL_SECONDS")
+    """How long an async handler may block the event loop; then the process exits. Importing a
+    large library or a slow disk takes seconds."""
     max_result_bytes: int = Field(
         default=32 * 1024 * 1024, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES"
     )

@@ -5,6 +5,7 @@ After: ``journeys`` gives a slot back when its attempt is settled.
 """
 
 import asyncio
+from collections.abc import Callable
 
 
 class Slots:
@@ -14,11 +15,16 @@ class Slots:
         self.total = total
         self.free = total
         self._changed = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def busy(self) -> int:
         """How many are taken."""
         return self.total - self.free
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` from now on whenever slots were taken or freed."""
+        self._listeners.append(listener)
 
     def take(self, count: int) -> None:
         """Take ``count`` of the free slots.
@@ -29,14 +35,20 @@ class Slots:
         if count > self.free:
             raise ValueError(f"expected at most {self.free} slots to be taken, found {count}")
         self.free -= count
+        self._tell()
 
     def give_back(self, count: int = 1) -> None:
         """Free slots."""
         self.free += count
         self._changed.set()
+        self._tell()
 
     async def wait_free(self) -> None:
         """Wait until at least one is free."""
         while not self.free:
             self._changed.clear()
             await self._changed.wait()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()

@@ -5,7 +5,7 @@ After: ``app`` runs the parts.
 """
 
 import functools
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID
@@ -22,12 +22,13 @@ from orchestrator_worker.consuming import Consuming
 from orchestrator_worker.draining import StopSignals
 from orchestrator_worker.executing import Executor
 from orchestrator_worker.journeys import Journeys, Stations
-from orchestrator_worker.leasing import Leases
+from orchestrator_worker.leasing import LeaseKeeper, Leases, OpenStore
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.reporting import Reporter, Totals
 from orchestrator_worker.settings import WorkerSettings
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
+from orchestrator_worker.watching import Watchdog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Resources:
     """What was opened for the parts, and outlives them."""
 
     database: Database
+    open_lease_store: OpenStore
     lanes: Lanes
     handlers: Mapping[str, Handler]
     chance: Random
@@ -47,6 +49,8 @@ class Worker:
     store: WorkerStore
     stations: Stations
     journeys: Journeys
+    keeper: LeaseKeeper
+    watchdog: Watchdog
     reporter: Reporter
     announcer: Announcer
     consuming: Consuming
@@ -54,6 +58,8 @@ class Worker:
 
     def livez(self) -> str | None:
         """Alive: its loop turns, and its consumer is served or waits for the broker."""
+        if self.signals.asked.is_set():
+            return None
         return "the consumer shows no sign of life" if self.consuming.is_stalled else None
 
     def readyz(self) -> str | None:
@@ -85,10 +91,7 @@ def wire(
         chance=chance,
     )
     stations = Stations(
-        leases=Leases(
-            functools.partial(tasks.extend_leases, lease_seconds=lease_seconds),
-            lease_seconds=lease_seconds,
-        ),
+        leases=Leases(),
         executor=Executor(
             resources.handlers,
             resources.lanes,
@@ -98,23 +101,35 @@ def wire(
         ),
         settler=Settler(announcer.after(tasks.settle), slots=slots.total, chance=chance),
     )
-
-    def report(completions: int, busy_seconds: float) -> Awaitable[None]:
-        return store.report(
-            worker_id,
-            pod_name=settings.pod_name,
-            completions=completions,
-            busy_seconds=busy_seconds,
-        )
-
     journeys = Journeys(stations, slots, totals)
     client = f"orchestrator-worker {settings.pod_name}"
+    consuming = Consuming(amqp, slots, claimer, journeys.start, client=client, chance=chance)
+    keeper = LeaseKeeper(
+        stations.leases,
+        resources.open_lease_store,
+        lease_seconds=lease_seconds,
+        on_progress=announcer.offer,
+    )
+    reporter = Reporter(
+        functools.partial(store.report, worker_id, pod_name=settings.pod_name),
+        totals,
+        slots,
+        on_cordon=lambda is_cordoned: consuming.cordon(is_cordoned=is_cordoned),
+    )
+    slots.on_change(reporter.slots_changed)
     return Worker(
         store=store,
         stations=stations,
         journeys=journeys,
-        reporter=Reporter(report, totals),
+        keeper=keeper,
+        watchdog=Watchdog(
+            stall_seconds=settings.stall_seconds,
+            # A worker that drains consumes no more, for as long as its attempts take.
+            is_consumer_silent=lambda: consuming.is_stalled and not signals.asked.is_set(),
+            is_keeper_dead=lambda: keeper.is_dead,
+        ),
+        reporter=reporter,
         announcer=announcer,
-        consuming=Consuming(amqp, slots, claimer, journeys.start, client=client, chance=chance),
+        consuming=consuming,
         signals=signals,
     )

@@ -1,12 +1,14 @@
-"""The autoscaler's readings of Postgres.
+"""What the operator reads of Postgres, and the cordons that it writes.
 
 Before: the operator knows where an orchestrator's Postgres is.
-After: ``Load`` and ``WorkerPresence`` go to the operator's scaling loop.
+After: ``Load`` and ``WorkerPresence`` go to the operator's scaling loop; a cordoned worker
+learns of it with its next report.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Self
+from uuid import UUID
 
 from orchestrator_core.load import Load, WorkerPresence
 from orchestrator_core.postgres.database import Database
@@ -14,13 +16,13 @@ from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.settings import PostgresSettings
 
 PRESENCE_SECONDS = 10.0
-"""A worker reports every 2 s; five missed reports mean that it is gone or hung."""
+"""A worker reports every second; ten missed reports mean that it is gone or hung."""
 
 _SQL = load_statements("workers")
 
 
 class LoadStore:
-    """Reads, never writes."""
+    """Reads the load and who carries it; writes nothing but cordons."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,3 +50,17 @@ class LoadStore:
         async with self._database.answering("list workers") as connection:
             rows = await connection.fetch(_SQL["list_workers"], PRESENCE_SECONDS)
         return tuple(WorkerPresence(**row) for row in rows)
+
+    async def cordon(self, worker_ids: Collection[UUID]) -> None:
+        """Ask processes to take nothing new and go on with what they run; they are ready still."""
+        await self._set_cordon(worker_ids, is_cordoned=True)
+
+    async def uncordon(self, worker_ids: Collection[UUID]) -> None:
+        """Let cordoned processes take tasks again."""
+        await self._set_cordon(worker_ids, is_cordoned=False)
+
+    async def _set_cordon(self, worker_ids: Collection[UUID], *, is_cordoned: bool) -> None:
+        if not worker_ids:
+            return
+        async with self._database.answering("cordon workers") as connection:
+            await connection.execute(_SQL["set_cordon"], list(worker_ids), is_cordoned)

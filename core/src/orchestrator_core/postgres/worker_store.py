@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from orchestrator_core.load import WorkerReport
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
 
@@ -43,14 +44,19 @@ class WorkerStore:
             rows = await connection.fetch(_SQL["list_types"])
         return [TaskType(**row) for row in rows]
 
-    async def report(
-        self, worker_id: UUID, *, pod_name: str, completions: int, busy_seconds: float
-    ) -> None:
-        """Say that this process lives, and its totals since it started."""
+    async def report(self, worker_id: UUID, report: WorkerReport, *, pod_name: str) -> bool:
+        """Say that this process lives, and what it does; return whether it is cordoned."""
         async with self._database.answering(f"report worker {worker_id}") as connection:
-            await connection.execute(
-                _SQL["report_worker"], worker_id, pod_name, completions, busy_seconds
+            is_cordoned: bool = await connection.fetchval(
+                _SQL["report_worker"],
+                worker_id,
+                pod_name,
+                report.completions,
+                report.busy_seconds,
+                report.slots,
+                report.busy_slots,
             )
+        return is_cordoned
 
     async def prune(self) -> None:
         """Forget processes that have not reported for a day."""

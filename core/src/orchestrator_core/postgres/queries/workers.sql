@@ -11,50 +11,101 @@ SET payload_schema = excluded.payload_schema, timeout_seconds = excluded.timeout
 SELECT name, payload_schema, timeout_seconds, max_attempts FROM task_types ORDER BY name;
 
 -- name: report_worker
--- A worker's running totals; each process writes only its own row.
-INSERT INTO workers (worker_id, pod_name, completions, busy_seconds)
-VALUES ($1, $2, $3, $4)
+-- A worker's running totals and slots; each process writes only its own row. Returns its cordon.
+INSERT INTO workers (worker_id, pod_name, completions, busy_seconds, slots, busy_slots)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (worker_id) DO UPDATE
 SET seen_at = clock_timestamp(), completions = excluded.completions,
-    busy_seconds = excluded.busy_seconds;
+    busy_seconds = excluded.busy_seconds, slots = excluded.slots, busy_slots = excluded.busy_slots
+RETURNING is_cordoned;
+
+-- name: set_cordon
+-- Cordon the workers $1, or lift it; by primary key, and only where it changes anything.
+UPDATE workers SET is_cordoned = $2 WHERE worker_id = ANY($1::uuid[]) AND is_cordoned <> $2;
 
 -- name: prune_workers
 -- Forget worker processes that ended long ago.
 DELETE FROM workers WHERE seen_at < now() - interval '1 day';
 
 -- name: read_load
--- One reading for the autoscaler. Counting stops at 20,000 rows: by then every pool is at its
--- maximum, and a deep backlog must not make the reading slow.
-WITH work AS (
-    SELECT due_at, lease_until FROM live_tasks WHERE due_at <= clock_timestamp() LIMIT 20000
-), backlog AS (
-    SELECT count(*) FILTER (WHERE lease_until IS NULL OR lease_until <= clock_timestamp()) AS ready,
-           count(*) FILTER (WHERE lease_until > clock_timestamp()) AS in_flight,
-           min(due_at) FILTER (WHERE lease_until IS NULL OR lease_until <= clock_timestamp())
-               AS oldest_due_at
-    FROM work
+-- One reading for the autoscaler. Who waits is counted up to 20,000: by then every pool is at its
+-- maximum, and a deep backlog must not make the reading slow. A live lease has not rung since it
+-- began, so leases stand apart from the backlog in live_tasks_first_ring, the soonest end first;
+-- behind them in the same hour may be tasks that are delayed, up to 20,000 rows are looked at.
+-- now() and not clock_timestamp(): only what is stable can bound an index scan. Uses
+-- live_tasks_waiting and live_tasks_first_ring.
+WITH levels AS (
+    SELECT p FROM (VALUES (2), (1), (0)) AS v(p)
+), waiting AS (
+    SELECT count(*) AS tasks
+    FROM (
+        SELECT 1
+        FROM levels
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM live_tasks
+            WHERE lease_token IS NULL AND priority = p AND due_at <= now()
+            LIMIT 20000
+        ) AS level
+        LIMIT 20000
+    ) AS counted
+), heads AS (
+    SELECT min(due_at) AS due_at
+    FROM levels
+    CROSS JOIN LATERAL (
+        SELECT due_at FROM live_tasks
+        WHERE lease_token IS NULL AND priority = p AND due_at <= now()
+        ORDER BY due_at
+        LIMIT 1
+    ) AS head
+), expired AS (
+    SELECT count(*) AS tasks, min(due_at) AS due_at
+    FROM (
+        SELECT lease_until, due_at FROM live_tasks
+        WHERE rings = 0 AND ring_at <= now()
+        ORDER BY ring_at
+        LIMIT 20000
+    ) AS oldest
+    WHERE lease_until <= now()
+), leased AS (
+    SELECT count(*) AS tasks
+    FROM (
+        SELECT lease_until FROM live_tasks
+        WHERE rings = 0 AND ring_at > now() AND ring_at <= now() + interval '1 hour'
+        ORDER BY ring_at
+        LIMIT 20000
+    ) AS soonest
+    WHERE lease_until > now()
 ), done AS (
     SELECT coalesce(sum(completions), 0) AS completions,
            coalesce(sum(busy_seconds), 0) AS busy_seconds
     FROM workers
 )
-SELECT backlog.ready AS ready_tasks, backlog.in_flight AS in_flight_tasks,
-       coalesce(extract(epoch FROM clock_timestamp() - backlog.oldest_due_at), 0)::float8
+SELECT waiting.tasks + expired.tasks AS ready_tasks, leased.tasks AS in_flight_tasks,
+       coalesce(extract(epoch FROM now() - least(heads.due_at, expired.due_at)), 0)::float8
            AS oldest_ready_age_seconds,
        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tasks_id_seq) AS arrivals_total,
        done.completions::bigint AS completions_total,
        done.busy_seconds::float8 AS busy_seconds_total
-FROM backlog, done;
+FROM waiting, heads, expired, leased, done;
 
 -- name: list_workers
--- Worker processes seen in the last $1 seconds with the live leases each holds.
+-- Worker processes seen in the last $1 seconds with the live leases each holds. Uses
+-- live_tasks_first_ring, as read_load does. A cordoned worker reports each change of its slots at
+-- once, so what it reports is up to date, and knows of messages that are not yet leases.
 WITH held AS (
-    SELECT lease_owner, count(*) AS busy_slots
-    FROM live_tasks
-    WHERE lease_until > clock_timestamp()
+    SELECT lease_owner, count(*) AS leases
+    FROM (
+        SELECT lease_owner, lease_until FROM live_tasks
+        WHERE rings = 0 AND ring_at > now() AND ring_at <= now() + interval '1 hour'
+        ORDER BY ring_at
+        LIMIT 20000
+    ) AS soonest
+    WHERE lease_until > now()
     GROUP BY lease_owner
 )
-SELECT w.worker_id, w.pod_name, w.started_at, coalesce(held.busy_slots, 0) AS busy_slots
+SELECT w.worker_id, w.pod_name, w.started_at, w.slots, w.is_cordoned,
+       greatest(coalesce(held.leases, 0), CASE WHEN w.is_cordoned THEN w.busy_slots ELSE 0 END)
+           AS busy_slots
 FROM workers w
 LEFT JOIN held ON held.lease_owner = w.worker_id
 WHERE w.seen_at > clock_timestamp() - make_interval(secs => $1::float8)
