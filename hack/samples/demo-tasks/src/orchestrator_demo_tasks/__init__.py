@@ -53,6 +53,13 @@ async def sleep(payload: Sleep, _: TaskContext) -> ResultFile:
     return _text(f"slept for {payload.seconds:g} s")
 
 
+@handlers.register("demo_block", payload=Sleep, timeout_seconds=900)
+async def block(payload: Sleep, _: TaskContext) -> ResultFile:
+    """Stop the worker's event loop, as an async handler must not."""
+    time.sleep(payload.seconds)  # noqa: ASYNC251 - the mistake that this type is about
+    return _text(f"blocked for {payload.seconds:g} s")
+
+
 @handlers.register("demo_fail", payload=Fail)
 async def fail(payload: Fail, context: TaskContext) -> ResultFile:
     """Raise in the first attempts, then succeed."""
