@@ -75,22 +75,3 @@ def amqp_settings(rabbitmq_service: services.Service) -> Iterator[AmqpSettings]:
     """A virtual host of this test's own; gone afterwards."""
     with own_vhost(rabbitmq_service) as settings:
         yield settings
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell of every trial under faults how many tasks there were and what became of them.
-
-    Here and not beside those tests: with several processes, the one that prints has not loaded
-    what is further down.
-    """
-    lines = [
-        str(text)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        for name, text in getattr(report, "user_properties", ())
-        if name == "trial" and report.when == "call"
-    ]
-    if lines:
-        terminalreporter.section("tasks under faults")
-        for line in sorted(lines):
-            terminalreporter.write_line(line)

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aio_pika
 import asyncpg
@@ -17,6 +17,8 @@ import asyncpg
 from invariants import EventRow, TaskRow
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.topology import DEAD_QUEUE, TASK_QUEUE
+
+FoundT = TypeVar("FoundT")
 
 PATIENCE_SECONDS = 60.0
 """Far above what anything here takes; a slow machine must not fail a trial."""
@@ -51,6 +53,7 @@ class Witness:
                 host=self.postgres.host,
                 port=self.postgres.port,
                 user=self.postgres.user,
+                password=self.postgres.password.get_secret_value(),
                 database=self.postgres.database,
             )
             try:
@@ -112,9 +115,12 @@ class Witness:
         return [row["task_id"] for row in self.rows(query)]
 
 
-def until(look: Callable[[], object], *, what: str, seconds: float = PATIENCE_SECONDS) -> None:
-    """Look again and again until there is something."""
+def until(
+    look: Callable[[], FoundT | None], *, what: str, seconds: float = PATIENCE_SECONDS
+) -> FoundT:
+    """Look again and again until there is something; return it."""
     deadline = time.monotonic() + seconds
-    while not look():
+    while not (found := look()):
         assert time.monotonic() < deadline, f"after {seconds:g} s still waiting for {what}"
         time.sleep(0.05)
+    return found

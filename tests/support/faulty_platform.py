@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -48,6 +49,7 @@ class Stores(NamedTuple):
 class Part:
     """A process of the platform: an API or a worker."""
 
+    name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     ready_url: str
@@ -70,16 +72,22 @@ class Part:
             )
 
     def await_ready(self) -> None:
-        until(self._is_ready, what=f"{self.arguments[0]} to be ready; see {self.log}")
+        until(self._is_ready, what=f"{self.name} to be ready; see {self.log}")
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself."""
+    def terminate(self) -> int:
+        """Ask it to end; return the code that it ends with."""
         assert self.process is not None
-        self.process.send_signal(number)
-
-    def await_exit(self) -> int:
-        assert self.process is not None
+        self.process.terminate()
         return self.process.wait(timeout=60)
+
+    def freeze(self) -> None:
+        """Stop it and its children where they are."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """End it and its children with no time for a last word."""
@@ -102,11 +110,20 @@ class Trial:
     name: str
     ledger: Ledger
     users: Sequence[User]
+    guest: User
+    """Submits what the test itself wants, beside the load."""
     evidence: Evidence = field(init=False)
     totals: Totals = field(init=False)
 
     def codes(self) -> set[int | None]:
         return {entry.status for entry in self.ledger}
+
+    def submit(self, submission: Mapping[str, Any]) -> int:
+        """Submit as the guest; return the accepted task."""
+        entry = self.guest.submit(submission)
+        assert entry.is_accepted, entry
+        assert entry.task_id is not None
+        return entry.task_id
 
 
 StartTrial = Callable[..., AbstractContextManager[Trial]]
@@ -129,12 +146,13 @@ class FaultyPlatform:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def add_api(self) -> Part:
-        port = services.free_port()
+        port, name = services.free_port(), f"api-{next(self._numbers)}"
         part = Part(
+            name,
             arguments=("orchestrator_api", "serve"),
             environment={**self.environment, "APP_PORT": str(port)},
             ready_url=f"http://127.0.0.1:{port}/readyz",
-            log=self.folder / f"api-{next(self._numbers)}.log",
+            log=self.folder / f"{name}.log",
         )
         self.apis.append(part)
         part.start()
@@ -142,25 +160,39 @@ class FaultyPlatform:
 
     def add_worker(self, **settings: object) -> Part:
         """Start one more; ``settings`` as in ``ORCHESTRATOR_WORKER_<NAME>``."""
-        port, number = services.free_port(), next(self._numbers)
+        port, name = services.free_port(), f"worker-{next(self._numbers)}"
         own = {
-            "CONCURRENCY": 4,
+            "CONCURRENCY": 8,
             "LEASE_SECONDS": LEASE_SECONDS,
             "DRAIN_SECONDS": DRAIN_SECONDS,
             "HEALTH_PORT": port,
-            "POD_NAME": f"worker-{number}",
+            "POD_NAME": name,
             **settings,
         }
-        names = {f"ORCHESTRATOR_WORKER_{name}": str(value) for name, value in own.items()}
+        names = {f"ORCHESTRATOR_WORKER_{key}": str(value) for key, value in own.items()}
         part = Part(
+            name,
             arguments=("orchestrator_worker",),
             environment={**self.environment, **names},
             ready_url=f"http://127.0.0.1:{port}/readyz",
-            log=self.folder / f"worker-{number}.log",
+            log=self.folder / f"{name}.log",
         )
         self.workers.append(part)
         part.start()
         return part
+
+    def await_claim(self, task_id: int, *, attempt: int = 1) -> Part:
+        """Wait until this attempt is under way; return the worker that makes it."""
+        query = (
+            "SELECT w.pod_name FROM live_tasks l JOIN workers w ON w.worker_id = l.lease_owner"
+            " JOIN tasks t ON t.id = l.task_id WHERE t.id = $1 AND t.attempts = $2"
+        )
+
+        def look() -> Part | None:
+            names = {row["pod_name"] for row in self.witness.rows(query, task_id, attempt)}
+            return next((part for part in self.workers if part.name in names), None)
+
+        return until(look, what=f"attempt {attempt} at task {task_id}")
 
     def make_whole(self) -> None:
         """Start again what has ended, and wait until all is ready."""
@@ -181,9 +213,9 @@ class FaultyPlatform:
             "SELECT count(*) FROM live_tasks l JOIN workers w ON w.worker_id = l.lease_owner"
             " WHERE w.pod_name = $1"
         )
-        name = part.environment["ORCHESTRATOR_WORKER_POD_NAME"]
         until(
-            lambda: self.witness.value(query, name) >= at_least, what=f"{name} to have {at_least}"
+            lambda: self.witness.value(query, part.name) >= at_least,
+            what=f"{part.name} to hold {at_least} leases",
         )
 
     @contextmanager
@@ -204,11 +236,11 @@ class FaultyPlatform:
         self.make_whole()
         ledger = Ledger(self.folder / f"{name}.jsonl")
         urls = [part.ready_url.removesuffix("/readyz") for part in self.apis]
-        users = [User(ledger, urls, Random(f"{name} {number}")) for number in range(USERS)]
+        users = [User(ledger, urls, Random(f"{name} {number}")) for number in range(USERS + 1)]
         for user in users:
             user.sign_in()
-        trial = Trial(name, ledger, users)
-        with Load(users, make_task).running():
+        trial = Trial(name, ledger, users, users[0])
+        with Load(users[1:], make_task).running():
             until(lambda: len(ledger.acknowledged()) >= BEGUN, what="the load to be under way")
             yield trial
             self.make_whole()
@@ -230,7 +262,7 @@ def a_platform(
     *,
     apis: int = 1,
     workers: int = 2,
-    **environment: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[FaultyPlatform]:
     """Run a platform with a database and a virtual host of its own on ``stores``."""
     with (

@@ -63,9 +63,13 @@ class User:
     """Those that were not final when last looked at."""
     open: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """Submissions by key of which it is open whether they were kept."""
+    transport: httpx.BaseTransport | None = None
+    """How to get there, if not by the address alone."""
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(timeout=CALL_SECONDS, base_url=self.urls[0])
+        self.client = httpx.Client(
+            timeout=CALL_SECONDS, base_url=self.urls[0], transport=self.transport
+        )
 
     def sign_in(self) -> None:
         credentials = {"username": f"user-{uuid.uuid4().hex[:12]}", "password": PASSWORD}
