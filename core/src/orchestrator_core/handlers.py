@@ -16,27 +16,34 @@ compute, hang or crash without harm to its neighbours.
 
 A package offers its group through the entry-point group
 ``orchestrator.handlers``: ``greetings = "acme_greetings:handlers"``. A handler
-may run more than once for the same task, so it must be idempotent.
+may run more than once for the same task, so it must be idempotent. Tests of it
+call ``orchestrator_core.handler_testing.run_handler``.
 
 Before: the worker calls ``discover_handlers`` once at its start.
 After: the worker publishes the types and runs the handlers.
 """
 
 import inspect
+import io
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
+import structlog
 from pydantic import BaseModel, ConfigDict
+from structlog.typing import FilteringBoundLogger
 
-from orchestrator_core.attempts import ResultFile
+from orchestrator_core.attempts import ProgressReport, ResultFile
 from orchestrator_core.errors import HandlerSetupError
 from orchestrator_core.tasks import TaskId
 
 ENTRY_POINT_GROUP = "orchestrator.handlers"
 DEFAULT_TIMEOUT_SECONDS = 60
 DEFAULT_MAX_ATTEMPTS = 5
+
+MAX_MESSAGE_LENGTH = 200
+"""Of a progress report, in characters: one line for a person, not a log."""
 
 
 class Payload(BaseModel):
@@ -66,13 +73,99 @@ def _rebuild_retry(message: str, delay_seconds: float) -> RetryLaterError:
     return RetryLaterError(message, delay_seconds=delay_seconds)
 
 
+class AttemptCancelled(BaseException):
+    """The attempt of a plain handler ends now: too late, cancelled, or its worker stops.
+
+    Raised wherever the handler is, so that its ``finally`` blocks run; half a second later its
+    process is killed. Don't catch it. An ``async`` handler gets ``asyncio.CancelledError``.
+    """
+
+
+class ResultWriter(io.BytesIO):
+    """A result under way, for libraries that write to a binary file."""
+
+    def __init__(self, *, file_name: str, content_type: str) -> None:
+        super().__init__()
+        self._file_name = file_name
+        self._content_type = content_type
+
+    def finish(self) -> ResultFile:
+        """Return what was written, whatever the position, without copying it."""
+        return ResultFile(
+            content=self.getvalue(), content_type=self._content_type, file_name=self._file_name
+        )
+
+
+def _tell_nobody(_: ProgressReport) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext:
-    """What a handler may know of its attempt."""
+    """What a handler may know of its attempt, and say while it runs. Any thread may use it."""
 
     task_id: TaskId
     attempt: int
     """1 for the first."""
+    reporter: Callable[[ProgressReport], object] = field(default=_tell_nobody, repr=False)
+    """Takes what ``report`` makes; for those who run handlers."""
+    cancellation: Callable[[], bool] = field(default=_never, repr=False)
+    """Asked by ``is_cancelled``; for those who run handlers."""
+
+    def report(self, fraction: float, message: str = "") -> None:
+        """Tell the task's owner how far this attempt is. Cheap, and never raises.
+
+        Args:
+            fraction: from 0 to 1; only what is more than before counts.
+            message: one line for a person, up to 200 characters.
+        """
+        try:
+            self.reporter(to_progress_report(fraction, message))
+        except Exception as error:  # noqa: BLE001 - news of the work must not end the work
+            self.logger.debug("progress_not_reported", error=repr(error))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the attempt is to end: for threads and loops that no exception reaches."""
+        return self.cancellation()
+
+    @property
+    def logger(self) -> FilteringBoundLogger:
+        """Writes to the worker's log; each line names the task."""
+        # Bound here too: threads of the handler don't have the context of the attempt.
+        logger: FilteringBoundLogger = structlog.get_logger(__name__)
+        return logger.bind(task_id=self.task_id, attempt=self.attempt)
+
+    def result(self, file_name: str, content_type: str) -> ResultWriter:
+        """Return a binary file to write the result to; ``return`` what its ``finish()`` gives."""
+        return ResultWriter(file_name=file_name, content_type=content_type)
+
+
+def to_progress_report(fraction: object, message: object = "") -> ProgressReport:
+    """Make a report that any store can keep of whatever a handler says. Never raises."""
+    return ProgressReport(_clamped(fraction), _line_of(message))
+
+
+def _clamped(fraction: object) -> float:
+    try:
+        number = float(fraction)  # type: ignore[arg-type]  # what is no number shows here
+    except Exception:  # noqa: BLE001 - the author's object may do anything
+        return 0.0
+    # NaN compares as false, and so becomes 0.
+    return min(number, 1.0) if number > 0 else 0.0
+
+
+def _line_of(message: object) -> str:
+    try:
+        text = str(message)[:MAX_MESSAGE_LENGTH]
+    except Exception:  # noqa: BLE001 - the author's object may do anything
+        return ""
+    # Postgres keeps neither NUL nor lone surrogates.
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
@@ -156,7 +249,7 @@ def discover_handlers() -> dict[str, Handler]:
 def _load_group(entry_point: EntryPoint) -> HandlerGroup:
     try:
         group = entry_point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HandlerSetupError(f"can't import {entry_point.value}: {error!r}") from error
     if not isinstance(group, HandlerGroup):
         raise HandlerSetupError(f"{entry_point.value} is no HandlerGroup but {type(group)}")

@@ -5,13 +5,14 @@ After: it passes them to the part that it tests.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from orchestrator_core.attempts import Claim, ResultFile
+from orchestrator_core.attempts import Claim, ProgressReport, ResultFile
 from orchestrator_core.handlers import Handler, HandlerFunction, Payload, TaskContext
 from orchestrator_core.tasks import TaskId, UserId
 
@@ -45,6 +46,14 @@ def a_claim(task_id: int = 17, **fields: object) -> Claim:
         **fields,
     }
     return Claim(**facts)
+
+
+def a_context(
+    *, attempt: int = 1, reporter: Callable[[ProgressReport], object] | None = None
+) -> TaskContext:
+    """Return the context of an attempt that is never cancelled; without a listener, by default."""
+    context = TaskContext(task_id=TaskId(17), attempt=attempt)
+    return context if reporter is None else replace(context, reporter=reporter)
 
 
 def a_handler(

@@ -1,10 +1,12 @@
 import pickle
+import threading
 from importlib.metadata import EntryPoint
 
 import pytest
+import structlog
 
 from orchestrator_core import handlers
-from orchestrator_core.attempts import ResultFile
+from orchestrator_core.attempts import ProgressReport, ResultFile
 from orchestrator_core.errors import HandlerSetupError
 from orchestrator_core.handlers import (
     HandlerGroup,
@@ -13,6 +15,7 @@ from orchestrator_core.handlers import (
     TaskContext,
     discover_handlers,
 )
+from orchestrator_core.testing import a_context
 
 A_FILE = ResultFile(content=b"", content_type="text/plain", file_name="a.txt")
 
@@ -75,6 +78,75 @@ def test_asking_for_a_retry_survives_the_way_from_a_child_process() -> None:
     asked = pickle.loads(pickle.dumps(RetryLaterError("busy", delay_seconds=3)))  # noqa: S301 - our own
 
     assert (asked.message, asked.delay_seconds) == ("busy", 3)
+
+
+def test_one_package_may_not_define_a_type_twice_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.first", HandlerGroup(_handlers=[*first, *first]))
+    install(monkeypatch, "first")
+
+    with pytest.raises(HandlerSetupError, match="'one' is defined twice"):
+        discover_handlers()
+
+
+def test_a_package_that_ends_the_process_at_import_only_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(_: EntryPoint) -> object:
+        raise SystemExit("no licence")
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    install(monkeypatch, "first")
+
+    with pytest.raises(HandlerSetupError, match="no licence"):
+        discover_handlers()
+
+
+def test_a_report_reaches_who_listens_as_postgres_can_keep_it() -> None:
+    heard: list[ProgressReport] = []
+
+    a_context(reporter=heard.append).report(1.5, "a\0b")
+
+    assert heard == [ProgressReport(1.0, "ab")]
+
+
+def test_a_report_that_fails_does_no_harm() -> None:
+    def broken(_: ProgressReport) -> None:
+        raise OSError
+
+    context = a_context(reporter=broken)
+
+    context.report(0.5)
+
+
+def test_a_report_of_things_that_have_no_text_does_no_harm() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise ValueError
+
+    heard: list[ProgressReport] = []
+
+    a_context(reporter=heard.append).report(Odd(), Odd())  # type: ignore[arg-type]
+
+    assert heard == [ProgressReport(0.0, "")]
+
+
+def test_lines_of_a_handler_name_its_task_in_any_thread() -> None:
+    with structlog.testing.capture_logs() as lines:
+        thread = threading.Thread(target=a_context(attempt=2).logger.info, args=("resized",))
+        thread.start()
+        thread.join()
+
+    assert lines == [{"event": "resized", "log_level": "info", "task_id": 17, "attempt": 2}]
+
+
+def test_a_result_can_be_written_piece_by_piece_and_out_of_order() -> None:
+    with a_context().result("table.csv", "text/csv") as file:
+        file.write(b"????,b\n")
+        file.seek(0)
+        file.write(b"head")
+        result = file.finish()
+
+    assert result == ResultFile(content=b"head,b\n", content_type="text/csv", file_name="table.csv")
 
 
 def test_unknown_fields_of_a_payload_are_refused() -> None:
