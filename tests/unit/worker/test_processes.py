@@ -10,13 +10,59 @@ from random import Random
 
 import pytest
 
-from orchestrator_core.attempts import Outcome, RetryAfter, Succeeded
+from orchestrator_core.attempts import Outcome, ProgressReport, RetryAfter, Succeeded
 from orchestrator_core.handlers import TaskContext
 from orchestrator_core.tasks import ErrorCode, TaskId
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.processes import Lanes
+from orchestrator_worker.progress import Progress
 
 PATIENCE_SECONDS = 30.0
+
+CLEANING_TASKS = """
+import time
+from pathlib import Path
+
+from orchestrator_core.handlers import AttemptCancelled, HandlerGroup, Payload
+
+handlers = HandlerGroup()
+
+
+class Where(Payload):
+    folder: str
+
+
+def leave_word(payload, word):
+    Path(payload.folder, word).touch()
+
+
+@handlers.register("clean_up", payload=Where)
+def clean_up(payload, context):
+    leave_word(payload, "begun")
+    try:
+        time.sleep(3600)
+    finally:
+        leave_word(payload, "cancelled" if context.is_cancelled else "ended")
+
+
+@handlers.register("swallow", payload=Where)
+def swallow(payload, context):
+    leave_word(payload, "begun")
+    try:
+        time.sleep(3600)
+    except AttemptCancelled:
+        return context.result("a.txt", "text/plain").finish()
+
+
+@handlers.register("insist", payload=Where)
+def insist(payload, context):
+    leave_word(payload, "begun")
+    while True:
+        try:
+            time.sleep(3600)
+        except AttemptCancelled:
+            leave_word(payload, "insisted")
+"""
 
 
 @pytest.fixture
@@ -26,7 +72,11 @@ async def lanes() -> AsyncIterator[Lanes]:
 
 
 async def run(
-    lanes: Lanes, task_type: str, timeout_seconds: float = PATIENCE_SECONDS, **payload: object
+    lanes: Lanes,
+    task_type: str,
+    timeout_seconds: float = PATIENCE_SECONDS,
+    progress: Progress | None = None,
+    **payload: object,
 ) -> Outcome:
     request = ChildRequest(
         task_type=task_type,
@@ -35,7 +85,21 @@ async def run(
         max_result_bytes=1 << 20,
         log_context={"task_id": 17},
     )
-    return await lanes.run(request, timeout_seconds=timeout_seconds)
+    return await lanes.run(request, timeout_seconds=timeout_seconds, progress=progress)
+
+
+@pytest.fixture
+def cleaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a package whose handlers leave word of how they ended."""
+    facts = tmp_path / "cleaning-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Name: cleaning\nVersion: 1.0\n", encoding="utf-8")
+    (facts / "entry_points.txt").write_text(
+        "[orchestrator.handlers]\ncleaning = cleaning_tasks:handlers\n", encoding="utf-8"
+    )
+    (tmp_path / "cleaning_tasks.py").write_text(CLEANING_TASKS, encoding="utf-8")
+    # A child looks where its worker looks.
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 def code_of(outcome: Outcome) -> ErrorCode | None:
@@ -109,6 +173,69 @@ async def test_a_cancelled_attempt_kills_its_child(lanes: Lanes) -> None:
     with pytest.raises(asyncio.CancelledError):
         await attempt
     await until(lambda: not before.keys() <= grandchildren())
+
+
+@pytest.mark.usefixtures("cleaning")
+async def test_a_cancelled_handler_cleans_up_before_its_child_ends(
+    lanes: Lanes, tmp_path: Path
+) -> None:
+    attempt = asyncio.create_task(run(lanes, "clean_up", folder=str(tmp_path)))
+    await until((tmp_path / "begun").exists)
+
+    attempt.cancel()
+
+    await until((tmp_path / "cancelled").exists)
+
+
+@pytest.mark.usefixtures("cleaning")
+async def test_a_handler_cleans_up_when_its_time_is_over(lanes: Lanes, tmp_path: Path) -> None:
+    outcome = await run(lanes, "clean_up", timeout_seconds=0.5, folder=str(tmp_path))
+
+    assert code_of(outcome) is ErrorCode.TIMEOUT
+    assert (tmp_path / "cancelled").exists()
+
+
+@pytest.mark.usefixtures("cleaning")
+@pytest.mark.parametrize("task_type", ["swallow", "insist"])
+async def test_a_handler_that_ignores_its_end_ends_all_the_same(
+    lanes: Lanes, tmp_path: Path, task_type: str
+) -> None:
+    outcome = await run(lanes, task_type, timeout_seconds=0.5, folder=str(tmp_path))
+    after = await run(lanes, "demo_spin", seconds=0)
+
+    assert code_of(outcome) is ErrorCode.TIMEOUT
+    assert isinstance(after, Succeeded)
+
+
+async def test_what_a_child_reports_is_known_while_it_runs(lanes: Lanes) -> None:
+    progress = Progress()
+    attempt = asyncio.create_task(run(lanes, "demo_spin", progress=progress, seconds=3600))
+    heard: list[ProgressReport | None] = []
+
+    def is_heard() -> bool:
+        heard.append(progress.latest())
+        return heard[-1] is not None
+
+    await until(is_heard)
+
+    attempt.cancel()
+    assert heard[-1] is not None
+    assert heard[-1].message.endswith(" s left")
+
+
+async def test_attempts_in_one_lane_keep_their_reports_apart() -> None:
+    first, second = Progress(), Progress()
+
+    async with Lanes.open(1, chance=Random(1)) as lanes:
+        await run(lanes, "demo_spin", timeout_seconds=0.3, progress=first, seconds=3600)
+        await run(lanes, "demo_spin", progress=second, seconds=0.3)
+    known = [progress.latest() for progress in (first, second)]
+
+    assert [each and each.message.endswith("s left") for each in known] == [True, True]
+    assert known[0] is not None
+    assert known[0].fraction < 0.1
+    assert known[1] is not None
+    assert known[1].fraction > 0.3
 
 
 async def test_an_idle_childs_death_costs_no_attempt(lanes: Lanes) -> None:

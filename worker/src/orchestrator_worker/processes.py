@@ -8,18 +8,20 @@ happens in a lane stays in it.
 
 Children are forked by a server process that was started before this one had
 threads and that has the built-in handlers' libraries loaded, so a killed child
-is replaced within a few tens of milliseconds.
+is replaced within a few tens of milliseconds. A child that must end gets SIGTERM
+first and half a second for the handler's ``finally`` blocks.
 
 Before: ``executing`` has a claim of a plain handler.
-After: ``children`` runs the attempt in a lane; its ``Outcome`` comes back.
+After: ``children`` runs the attempt in a lane; its ``Outcome`` comes back, its reports on the way.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
@@ -33,6 +35,7 @@ from pebble import CONSTS, ProcessExpired, ProcessFuture, ProcessPool
 from orchestrator_core.attempts import Outcome
 from orchestrator_worker import children
 from orchestrator_worker.children import ChildRequest
+from orchestrator_worker.progress import Progress, ReportPair
 from orchestrator_worker.verdicts import child_lost, outcome_of_error, timed_out
 
 PRELOADED = ["orchestrator_worker.children", "orchestrator_worker.builtin.pictures"]
@@ -45,7 +48,8 @@ LOST_REQUEST_SECONDS = 15.0
 then loses it; this much later the lane is given up."""
 
 _KILL_SECONDS = 0.5
-"""Between SIGTERM and SIGKILL for a child that ends late: nobody is left to thank it."""
+"""Between SIGTERM and SIGKILL: long enough to remove a file, short enough for a worker that
+drains. The lane waits for it."""
 
 _WARM_SECONDS = 60.0
 """Users' packages may import half the world; later than this something else is wrong."""
@@ -60,6 +64,8 @@ class Lane:
     def __init__(self, context: ForkServerContext, lifeline: Connection) -> None:
         self._context = context
         self._lifeline = lifeline
+        self._reports = ReportPair()
+        self._number = 0
         self._pool = self._open_pool()
         self._is_started = False
         self._starting = threading.Lock()
@@ -85,10 +91,25 @@ class Lane:
         """Send a call to the child, without blocking. Cancelling the future kills the child."""
         return self._pool.schedule(function, args=args, timeout=timeout_seconds)
 
-    def close(self) -> None:
+    @contextlib.contextmanager
+    def reported(self, progress: Progress | None) -> Iterator[int]:
+        """Number an attempt and, while the context is open, hand its reports to ``progress``."""
+        self._number += 1
+        if progress is None:
+            yield self._number
+            return
+        with self._reports.received(progress, number=self._number):
+            yield self._number
+
+    def end_child(self) -> None:
         """End the child, whatever it does, blocking for half a second at most."""
         with self._starting:
             self._close_pool()
+
+    async def close(self) -> None:
+        """End the child and the way for its reports."""
+        await asyncio.to_thread(self.end_child)
+        self._reports.close()
 
     def _close_pool(self) -> None:
         self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types most, not this
@@ -98,7 +119,7 @@ class Lane:
         return ProcessPool(
             max_workers=1,
             initializer=children.prepare,
-            initargs=(self._lifeline,),
+            initargs=(self._lifeline, self._reports.childs),
             context=self._context,
         )
 
@@ -130,7 +151,7 @@ class Lanes:
 
     async def close(self) -> None:
         """End every child."""
-        await asyncio.gather(*(asyncio.to_thread(lane.close) for lane in self._all))
+        await asyncio.gather(*(lane.close() for lane in self._all))
         self._own_end.close()
         self._lifeline.close()
 
@@ -143,23 +164,31 @@ class Lanes:
         count = min(len(self._all), len(os.sched_getaffinity(0)))
         await asyncio.gather(*(self._warm_one() for _ in range(count)))
 
-    async def run(self, request: ChildRequest, *, timeout_seconds: float) -> Outcome:
+    async def run(
+        self, request: ChildRequest, *, timeout_seconds: float, progress: Progress | None = None
+    ) -> Outcome:
         """Run one attempt in a child and say how it ended.
 
         Args:
             request: the attempt.
-            timeout_seconds: wall time from the child's start on it; then it is killed.
+            timeout_seconds: wall time from the child's start on it; then it is ended.
+            progress: takes what the handler reports.
 
         Raises:
-            asyncio.CancelledError: the attempt is not wanted any more; its child is killed.
+            asyncio.CancelledError: the attempt is not wanted any more; its child is ended.
         """
         async with self._lane() as lane:
-            try:
-                answer = await _call(
-                    lane, children.run_attempt, request, timeout_seconds=timeout_seconds
-                )
-            except Exception as error:  # noqa: BLE001 - any end of a child is an outcome
-                return self._outcome_of(error, request, timeout_seconds)
+            with lane.reported(progress) as number:
+                try:
+                    answer = await _call(
+                        lane,
+                        children.run_attempt,
+                        request,
+                        number,
+                        timeout_seconds=timeout_seconds,
+                    )
+                except Exception as error:  # noqa: BLE001 - any end of a child is an outcome
+                    return self._outcome_of(error, request, timeout_seconds)
         outcome: Outcome = pickle.loads(answer)  # noqa: S301 - our own child's bytes
         return outcome
 
@@ -215,5 +244,5 @@ async def _try_call(
             return await asyncio.wrap_future(scheduled)
     except TimeoutError:
         if patience.expired():
-            await asyncio.to_thread(lane.close)
+            await asyncio.to_thread(lane.end_child)
         raise
