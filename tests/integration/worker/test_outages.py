@@ -73,7 +73,11 @@ async def test_garbage_goes_to_the_dead_letter_queue_and_nowhere_else(bench: Ben
             return queue.declaration_result.message_count == 4
 
         await until(look)
+        dead = await channel.get_queue(DEAD_QUEUE)
+        headers = [(await dead.get(no_ack=True)).headers for _ in range(4)]
 
+    assert {each["x-first-death-reason"] for each in headers} == {"rejected"}
+    assert {each["x-first-death-queue"] for each in headers} == {TASK_QUEUE}
     assert await completes(bench)
     assert worker.lines("garbage_rejected")[-1]["total"] == 4
 
