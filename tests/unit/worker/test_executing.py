@@ -5,13 +5,21 @@ from random import Random
 
 import pytest
 
-from orchestrator_core.attempts import Failed, Outcome, ResultFile, RetryAfter, Succeeded
+from orchestrator_core.attempts import (
+    Failed,
+    Outcome,
+    ProgressReport,
+    ResultFile,
+    RetryAfter,
+    Succeeded,
+)
 from orchestrator_core.handlers import GiveUpError, Handler, RetryLaterError, TaskContext
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_core.testing import AnyPayload, a_claim, a_handler, a_result, raising
 from orchestrator_worker import executing
 from orchestrator_worker.executing import Executor
 from orchestrator_worker.processes import Lanes
+from orchestrator_worker.progress import Progress
 
 LIMIT_SECONDS = 900
 MAX_RESULT_BYTES = 1024
@@ -28,7 +36,7 @@ def an_executor(*handlers: Handler, task_timeout_seconds: float = LIMIT_SECONDS)
 
 
 async def outcome_of(handler: Handler, **claim: object) -> Outcome:
-    outcome = await an_executor(handler).execute(a_claim(**claim))  # type: ignore[arg-type]
+    outcome = await an_executor(handler).execute(a_claim(**claim), progress=Progress())  # type: ignore[arg-type]
     assert outcome is not None
     return outcome
 
@@ -134,7 +142,7 @@ async def test_a_result_that_is_too_large_fails_with_a_sentence() -> None:
 
 
 async def test_an_unknown_type_is_left_to_another_worker() -> None:
-    outcome = await an_executor().execute(a_claim(task_type="newer"))
+    outcome = await an_executor().execute(a_claim(task_type="newer"), progress=Progress())
 
     assert outcome == RetryAfter(
         None,
@@ -152,7 +160,7 @@ async def test_the_shortest_of_three_limits_ends_the_attempt(
     slow = a_handler(never, timeout_seconds=handler)  # type: ignore[arg-type]
     executor = an_executor(slow, task_timeout_seconds=worker)
 
-    outcome = await executor.execute(a_claim(timeout_seconds=task))
+    outcome = await executor.execute(a_claim(timeout_seconds=task), progress=Progress())
 
     assert isinstance(outcome, RetryAfter)
     assert (outcome.code, outcome.message) == (
@@ -213,9 +221,46 @@ async def test_a_cancelled_attempt_cancels_its_handler() -> None:
 async def test_an_interrupted_attempt_ends_without_an_outcome() -> None:
     interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     attempt = asyncio.create_task(
-        an_executor(a_handler(never)).execute(a_claim(), interrupted=interrupted)
+        an_executor(a_handler(never)).execute(
+            a_claim(), progress=Progress(), interrupted=interrupted
+        )
     )
     await asyncio.sleep(0)
     interrupted.set_result(None)
 
     assert await attempt is None
+
+
+async def test_what_a_handler_reports_reaches_its_progress() -> None:
+    async def run(_: AnyPayload, context: TaskContext) -> ResultFile:
+        context.report(0.5, "halfway")
+        return a_result()
+
+    progress = Progress()
+    await an_executor(a_handler(run)).execute(a_claim(), progress=progress)
+
+    assert progress.latest() == ProgressReport(0.5, "halfway")
+
+
+async def test_a_handler_can_tell_that_it_is_to_end() -> None:
+    seen: list[bool] = []
+    has_begun = asyncio.Event()
+
+    async def run(_: AnyPayload, context: TaskContext) -> ResultFile:
+        seen.append(context.is_cancelled)
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(context.is_cancelled)
+        raise AssertionError
+
+    interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    attempt = asyncio.create_task(
+        an_executor(a_handler(run)).execute(a_claim(), progress=Progress(), interrupted=interrupted)
+    )
+    await has_begun.wait()
+    interrupted.set_result(None)
+    await attempt
+
+    assert seen == [False, True]

@@ -12,6 +12,7 @@ After: ``settling`` records the outcome.
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -22,6 +23,7 @@ from orchestrator_core.handlers import Handler, TaskContext
 from orchestrator_core.tracing import trace_id_of
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.processes import Lanes
+from orchestrator_worker.progress import Progress
 from orchestrator_worker.verdicts import (
     is_expected,
     outcome_of_error,
@@ -57,12 +59,17 @@ class Executor:
         self._chance = chance
 
     async def execute(
-        self, claim: Claim, *, interrupted: "asyncio.Future[Any] | None" = None
+        self,
+        claim: Claim,
+        *,
+        progress: Progress,
+        interrupted: "asyncio.Future[Any] | None" = None,
     ) -> Outcome | None:
         """Run one attempt within the shortest of the three limits that apply to it.
 
         Args:
             claim: the attempt.
+            progress: takes what the handler reports.
             interrupted: ends the attempt when it is done; its handler is cancelled then, or
                 its child killed.
 
@@ -79,7 +86,9 @@ class Executor:
             claim.timeout_seconds, handler.timeout_seconds, self._task_timeout_seconds
         )
         # A task of its own, because only a task can be given up on.
-        running = asyncio.create_task(self._run(handler, claim, limit_seconds=limit_seconds))
+        running = asyncio.create_task(
+            self._run(handler, claim, progress, limit_seconds=limit_seconds)
+        )
         is_timely = False
         try:
             # A child is killed by its lane, which knows when it began.
@@ -93,9 +102,11 @@ class Executor:
         is_over = running.done() and not running.cancelled()
         return running.result() if is_over else None
 
-    async def _run(self, handler: Handler, claim: Claim, *, limit_seconds: float) -> Outcome:
+    async def _run(
+        self, handler: Handler, claim: Claim, progress: Progress, *, limit_seconds: float
+    ) -> Outcome:
         if handler.is_async:
-            return await self._judge(handler, claim)
+            return await self._judge(handler, claim, progress)
         request = ChildRequest(
             task_type=claim.task_type,
             payload=claim.payload,
@@ -103,11 +114,12 @@ class Executor:
             max_result_bytes=self._max_result_bytes,
             log_context=log_context_of(claim),
         )
-        return await self._lanes.run(request, timeout_seconds=limit_seconds)
+        return await self._lanes.run(request, timeout_seconds=limit_seconds, progress=progress)
 
-    async def _judge(self, handler: Handler, claim: Claim) -> Outcome:
+    async def _judge(self, handler: Handler, claim: Claim, progress: Progress) -> Outcome:
+        context = replace(context_of(claim), reporter=progress.take, cancellation=_is_ending())
         try:
-            returned = handler.run(parse_payload(handler, claim.payload), context_of(claim))
+            returned = handler.run(parse_payload(handler, claim.payload), context)
             if inspect.isawaitable(returned):
                 returned = await returned
         except BaseException as error:
@@ -132,6 +144,12 @@ def log_context_of(claim: Claim) -> dict[str, object]:
         "epoch": claim.epoch,
         "trace_id": trace_id_of(claim.trace_context),
     }
+
+
+def _is_ending() -> Callable[[], bool]:
+    """Return what tells, from any thread, whether the current task was told to end."""
+    task = asyncio.current_task()
+    return lambda: task is not None and task.cancelling() > 0
 
 
 def _is_ours(error: BaseException) -> bool:

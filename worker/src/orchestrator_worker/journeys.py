@@ -16,6 +16,7 @@ import structlog
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
 from orchestrator_worker.executing import Executor, log_context_of
 from orchestrator_worker.leasing import Lease, Leases
+from orchestrator_worker.progress import Progress
 from orchestrator_worker.reporting import Totals
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
@@ -73,13 +74,16 @@ class Journeys:
     async def _travel(self, claim: Claim) -> None:
         # For good: a journey has its task's context to itself.
         structlog.contextvars.bind_contextvars(**log_context_of(claim))
-        with self._stations.leases.held(claim) as lease:
-            await self._attempt(lease)
+        progress = Progress()
+        with self._stations.leases.held(claim, progress) as lease:
+            await self._attempt(lease, progress)
 
-    async def _attempt(self, lease: Lease) -> None:
+    async def _attempt(self, lease: Lease, progress: Progress) -> None:
         started_at = time.monotonic()
         _log.debug("attempt_started", attempt=lease.claim.attempt)
-        outcome = await self._stations.executor.execute(lease.claim, interrupted=lease.interrupted)
+        outcome = await self._stations.executor.execute(
+            lease.claim, progress=progress, interrupted=lease.interrupted
+        )
         if outcome is None and not lease.is_lost:
             outcome = HandedBack()
         if outcome is None:
