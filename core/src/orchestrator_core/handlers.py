@@ -25,7 +25,7 @@ After: the worker publishes the types and runs the handlers.
 
 import inspect
 import io
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -41,6 +41,9 @@ from orchestrator_core.tasks import TaskId
 ENTRY_POINT_GROUP = "orchestrator.handlers"
 DEFAULT_TIMEOUT_SECONDS = 60
 DEFAULT_MAX_ATTEMPTS = 5
+
+MAX_TYPE_LENGTH = 128
+"""As the API takes it in a submission."""
 
 MAX_MESSAGE_LENGTH = 200
 """Of a progress report, in characters: one line for a person, not a log."""
@@ -205,7 +208,24 @@ class HandlerGroup:
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
         memory_bytes: int = 1 << 30,
     ) -> Callable[[HandlerFunction[PayloadT]], HandlerFunction[PayloadT]]:
-        """Serve ``task_types`` with the decorated function, which stays as it is."""
+        """Serve ``task_types`` with the decorated function, which stays as it is.
+
+        Args:
+            task_types: its names, up to 128 characters each.
+            payload: what its tasks must be given; its JSON schema is published.
+            timeout_seconds: wall time of one attempt, at most.
+            max_attempts: of one task, unless it asks for another number.
+            memory_bytes: address space of the process that runs a plain handler.
+
+        Raises:
+            ValueError: something of this can't be.
+        """
+        limits = {
+            "timeout_seconds": timeout_seconds,
+            "max_attempts": max_attempts,
+            "memory_bytes": memory_bytes,
+        }
+        _check_registration(task_types, limits)
 
         def add(run: HandlerFunction[PayloadT]) -> HandlerFunction[PayloadT]:
             self._handlers += [
@@ -227,6 +247,19 @@ class HandlerGroup:
         return iter(self._handlers)
 
 
+def _check_registration(task_types: Sequence[str], limits: Mapping[str, int]) -> None:
+    if not task_types:
+        raise ValueError("name at least one task type")
+    for task_type in task_types:
+        if not 0 < len(task_type) <= MAX_TYPE_LENGTH or not task_type.isprintable():
+            raise ValueError(
+                f"task type {task_type!r}: a name has 1 to {MAX_TYPE_LENGTH} printable characters"
+            )
+    for name, limit in limits.items():
+        if limit < 1:
+            raise ValueError(f"task type {task_types[0]!r}: {name} is {limit}, expected 1 or more")
+
+
 def discover_handlers() -> dict[str, Handler]:
     """Load every installed group; return the handlers by task type.
 
@@ -235,14 +268,16 @@ def discover_handlers() -> dict[str, Handler]:
             serve the same type. A worker must not start with half of its types.
     """
     handlers: dict[str, Handler] = {}
+    origins: dict[str, str] = {}
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         for each in _load_group(entry_point):
             if each.task_type in handlers:
                 raise HandlerSetupError(
-                    f"task type {each.task_type!r} is defined twice; one of them by"
-                    f" {entry_point.value}"
+                    f"task type {each.task_type!r} is defined twice, by"
+                    f" {origins[each.task_type]} and by {entry_point.value}: rename one of them,"
+                    " or uninstall its package"
                 )
-            handlers[each.task_type] = each
+            handlers[each.task_type], origins[each.task_type] = each, entry_point.value
     return handlers
 
 

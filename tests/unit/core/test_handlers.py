@@ -60,7 +60,7 @@ def test_installed_groups_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (("first", "second"), "'two' is defined twice"),
+        (("first", "second"), "'two' is defined twice, by .*:first and by .*:second"),
         (("broken",), "is no HandlerGroup"),
         (("absent",), "can't import"),
     ],
@@ -86,6 +86,25 @@ def test_one_package_may_not_define_a_type_twice_either(monkeypatch: pytest.Monk
 
     with pytest.raises(HandlerSetupError, match="'one' is defined twice"):
         discover_handlers()
+
+
+@pytest.mark.parametrize(
+    ("task_types", "limits", "reason"),
+    [
+        ((), {}, "name at least one task type"),
+        (("",), {}, "1 to 128 printable characters"),
+        (("x" * 129,), {}, "1 to 128 printable characters"),
+        (("a\0b",), {}, "1 to 128 printable characters"),
+        (("a",), {"timeout_seconds": 0}, "timeout_seconds is 0, expected 1 or more"),
+        (("a",), {"max_attempts": 0}, "max_attempts is 0, expected 1 or more"),
+        (("a",), {"memory_bytes": -1}, "memory_bytes is -1, expected 1 or more"),
+    ],
+)
+def test_what_no_store_would_take_is_refused_where_it_is_written(
+    task_types: tuple[str, ...], limits: dict[str, int], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        HandlerGroup().register(*task_types, payload=Payload, **limits)
 
 
 def test_a_package_that_ends_the_process_at_import_only_stops_the_start(
