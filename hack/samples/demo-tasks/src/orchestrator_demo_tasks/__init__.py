@@ -20,6 +20,8 @@ from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
 handlers = HandlerGroup()
 
 ONE_DAY_SECONDS = 86_400
+REPORT_EVERY_SECONDS = 0.1
+"""More often than anybody looks, so that a test need not wait for it."""
 
 
 class Sleep(Payload):
@@ -47,9 +49,12 @@ class Allocate(Payload):
 
 
 @handlers.register("demo_sleep", payload=Sleep, timeout_seconds=900)
-async def sleep(payload: Sleep, _: TaskContext) -> ResultFile:
+async def sleep(payload: Sleep, context: TaskContext) -> ResultFile:
     """Wait; takes a slot but no processor."""
-    await asyncio.sleep(payload.seconds)
+    until = time.monotonic() + payload.seconds
+    while (left_seconds := until - time.monotonic()) > 0:
+        _report(context, left_seconds, payload.seconds)
+        await asyncio.sleep(min(left_seconds, REPORT_EVERY_SECONDS))
     return _text(f"slept for {payload.seconds:g} s")
 
 
@@ -76,12 +81,17 @@ def crash(payload: Crash, context: TaskContext) -> ResultFile:
 
 
 @handlers.register("demo_spin", payload=Sleep, timeout_seconds=900)
-def spin(payload: Sleep, _: TaskContext) -> ResultFile:
+def spin(payload: Sleep, context: TaskContext) -> ResultFile:
     """Keep a processor busy."""
-    until = time.monotonic() + payload.seconds
+    now = report_at = time.monotonic()
+    until = now + payload.seconds
     turns = 0
-    while time.monotonic() < until:
+    while now < until:
+        if now >= report_at:
+            _report(context, until - now, payload.seconds)
+            report_at = now + REPORT_EVERY_SECONDS
         turns += 1
+        now = time.monotonic()
     return _text(f"spun {turns} times in {payload.seconds:g} s")
 
 
@@ -90,6 +100,10 @@ def allocate(payload: Allocate, _: TaskContext) -> ResultFile:
     """Fill memory; more than half a gigabyte ends the attempt."""
     filled = b"\x01" * payload.bytes
     return _text(f"filled {len(filled)} bytes")
+
+
+def _report(context: TaskContext, left_seconds: float, seconds: float) -> None:
+    context.report(1 - left_seconds / seconds, f"{left_seconds:.1f} s left")
 
 
 def _text(sentence: str) -> ResultFile:
