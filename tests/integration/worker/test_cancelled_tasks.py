@@ -43,6 +43,17 @@ async def test_a_handler_in_the_workers_own_process_ends_too(bench: Bench) -> No
     assert await bench.kinds(task_id) == ["ACCEPTED", "CLAIMED", "CANCELLED"]
 
 
+async def test_a_cancel_does_not_wait_until_the_lease_is_extended(bench: Bench) -> None:
+    worker = await bench.start_worker(LEASE_SECONDS=3600)
+    await worker.ready()
+    task_id = await bench.submit("demo_sleep", payload={"seconds": 3600})
+    await bench.claimed(task_id)
+
+    await bench.store.cancel(task_id)
+
+    assert (await worker.logged("lease_lost", "settlement_refused"))["task_id"] == task_id
+
+
 async def test_a_task_that_is_cancelled_while_it_waits_is_never_begun(bench: Bench) -> None:
     task_id = await bench.submit("demo_sleep", payload={"seconds": 0}, rings=3)
     await bench.store.cancel(task_id)

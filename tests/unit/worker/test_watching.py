@@ -83,7 +83,7 @@ async def test_a_blocked_loop_is_seen_from_outside(monkeypatch: pytest.MonkeyPat
         is_ended.set()
 
     watchdog = Watchdog(
-        stall_seconds=0.1,
+        stall_seconds=0.4,
         is_consumer_silent=lambda: False,
         is_keeper_dead=lambda: False,
         end=end,
@@ -98,7 +98,7 @@ async def test_a_blocked_loop_is_seen_from_outside(monkeypatch: pytest.MonkeyPat
 
     assert not is_seen_early
     assert is_seen
-    assert reasons == ["the event loop did not turn for 0 s"]
+    assert reasons[0].startswith("the event loop did not turn")
 
 
 async def test_a_watchdog_that_was_stopped_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

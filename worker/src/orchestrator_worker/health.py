@@ -2,7 +2,8 @@
 
 Liveness never tests a dependency: an outage of RabbitMQ would restart every
 worker at the worst moment. That it answers at all proves that the event loop
-turns, so a handler that blocks the loop fails the probe.
+turns; a loop that is blocked for long is first of all the matter of ``watching``,
+which says where it stands.
 
 Before: the kubelet asks on the health port.
 After: 200 or 503 with one sentence.
