@@ -85,7 +85,9 @@ async def run(
         max_result_bytes=1 << 20,
         log_context={"task_id": 17},
     )
-    return await lanes.run(request, timeout_seconds=timeout_seconds, progress=progress)
+    return await lanes.run(
+        request, timeout_seconds=timeout_seconds, progress=progress or Progress()
+    )
 
 
 @pytest.fixture

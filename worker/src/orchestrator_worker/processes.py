@@ -92,12 +92,9 @@ class Lane:
         return self._pool.schedule(function, args=args, timeout=timeout_seconds)
 
     @contextlib.contextmanager
-    def reported(self, progress: Progress | None) -> Iterator[int]:
+    def reported(self, progress: Progress) -> Iterator[int]:
         """Number an attempt and, while the context is open, hand its reports to ``progress``."""
         self._number += 1
-        if progress is None:
-            yield self._number
-            return
         with self._reports.received(progress, number=self._number):
             yield self._number
 
@@ -165,7 +162,7 @@ class Lanes:
         await asyncio.gather(*(self._warm_one() for _ in range(count)))
 
     async def run(
-        self, request: ChildRequest, *, timeout_seconds: float, progress: Progress | None = None
+        self, request: ChildRequest, *, timeout_seconds: float, progress: Progress
     ) -> Outcome:
         """Run one attempt in a child and say how it ended.
 
