@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := core api worker operator hack/samples/demo-tasks
 INSTALLED := $(VENV)/.installed
+BENCH_VENV := .venv-bench
+BENCH_INSTALLED := $(BENCH_VENV)/.installed
 PYTEST := $(BIN)/pytest
 
 .PHONY: help
@@ -85,6 +87,10 @@ e2e: setup cluster ## Tests of the platform on a real cluster
 bench-api: setup ## Measure submissions against a textbook service; fails below twice its rate
 	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench $(ARGUMENTS)
 
+.PHONY: bench
+bench: setup $(BENCH_INSTALLED) ## Measure the engine beside Celery, Dramatiq, Taskiq; writes tests/bench/results
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.engine $(ARGUMENTS)
+
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate
@@ -111,4 +117,10 @@ $(INSTALLED): requirements/bootstrap.txt requirements/dev.txt pyproject.toml $(a
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/bootstrap.txt
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(foreach m,$(MEMBERS),--editable ./$(m))
+	touch $@
+
+$(BENCH_INSTALLED): requirements/bench.txt | $(INSTALLED)
+	@echo "installing the systems to compare with (usually 20 s)" >&2
+	python3 -m venv $(BENCH_VENV)
+	$(BIN)/uv pip sync --quiet --python $(BENCH_VENV)/bin/python --require-hashes requirements/bench.txt
 	touch $@

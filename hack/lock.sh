@@ -17,3 +17,4 @@ echo uv | compile --constraint requirements/dev.txt - --output-file requirements
 for image in api worker operator; do
   compile --constraint requirements/dev.txt "$image/pyproject.toml" --output-file "requirements/$image.txt"
 done
+compile --constraint requirements/dev.txt requirements/bench.in --output-file requirements/bench.txt

@@ -50,25 +50,29 @@ COMPONENTS: Mapping[str, Sequence[str]] = {
 REST = "event loop"
 
 
-def find_component(stack: Sequence[str]) -> str:
+def find_component(stack: Sequence[str], known: Mapping[str, Sequence[str]] = COMPONENTS) -> str:
     """Return whose work a sample was.
 
     Args:
         stack: paths of the files, innermost first. A library that several use (asyncio, re)
             counts for whoever called it.
+        known: parts of paths, by component.
     """
     for path in stack:
-        for component, parts in COMPONENTS.items():
+        for component, parts in known.items():
             if any(part in path for part in parts):
                 return component
     return REST
 
 
-def build_profile_table(samples: Sequence[Mapping[str, object]]) -> str:
+def build_profile_table(
+    samples: Sequence[Mapping[str, object]], known: Mapping[str, Sequence[str]] = COMPONENTS
+) -> str:
     """Return the share of each component, and the busiest functions.
 
     Args:
         samples: each with ``count`` and ``stack``, a list of "path:function", innermost first.
+        known: parts of paths, by component.
     """
     components: Counter[str] = Counter()
     functions: Counter[str] = Counter()
@@ -76,7 +80,7 @@ def build_profile_table(samples: Sequence[Mapping[str, object]]) -> str:
         stack, count = sample["stack"], sample["count"]
         assert isinstance(stack, list)
         assert isinstance(count, int)
-        components[find_component(stack)] += count
+        components[find_component(stack, known)] += count
         functions["/".join(stack[0].rsplit("/", 2)[-2:]) if stack else REST] += count
     total = max(1, components.total())
     lines = [f"{name:<20}{count / total:>7.1%}" for name, count in components.most_common()]

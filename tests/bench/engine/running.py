@@ -1,0 +1,101 @@
+"""Run systems through scenarios, in turn, and say how far it is.
+
+Before: ``cli`` has servers.
+After: cells for ``summarizing``; faults for the exit status.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.engine.figures import Cell
+from tests.bench.engine.saying import say
+from tests.bench.engine.scenarios import Place, drain, latency, steady
+from tests.bench.engine.systems import OURS, SYSTEMS, System
+from tests.bench.engine.worker_profile import build_worker_profile
+from tests.bench.engine.workers import publish_types
+from tests.bench.stores import Addresses, Servers, make_database, make_vhost
+
+STEADY_SECONDS = 6.0
+LATENCY_TASKS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was asked for."""
+
+    systems: Sequence[str]
+    scenarios: Sequence[str]
+    repetitions: int
+    tasks: int | None
+    profile: bool
+    results: Path
+
+
+async def run(servers: Servers, folder: Path, options: Options) -> list[str]:
+    """Measure everything; return what counts for nothing."""
+    systems = [SYSTEMS[name] for name in options.systems]
+    places = [await _prepare(servers, folder, system) for system in systems]
+    cells = await _measure(places, options)
+    return [
+        f"{cell.system} {cell.scenario}: {fault}" for cell in cells for fault in cell.find_faults()
+    ]
+
+
+async def profile(servers: Servers, folder: Path, *, tasks: int) -> str:
+    """Return what our worker computes during a burn-down."""
+    profiles = folder / "profiles"
+    profiles.mkdir()
+    place = await _prepare(servers, folder, OURS, profiles=profiles)
+    cell = await drain(place, tasks=tasks)
+    return (
+        f"{build_worker_profile(profiles)}\n{_describe(cell)} under the profiler\n"
+        "(samples of each worker's main thread, start and warm-up included)"
+    )
+
+
+async def _prepare(
+    servers: Servers, folder: Path, system: System, *, profiles: Path | None = None
+) -> Place:
+    addresses = Addresses(servers=servers, name=f"bench_{system.name}", redis_database=0)
+    await make_database(addresses, *system.schema)
+    make_vhost(addresses, system.queue_arguments)
+    place = Place(system=system, addresses=addresses, folder=folder, profiles=profiles)
+    if system is OURS:
+        publish_types(system, addresses, folder)
+    return place
+
+
+async def _measure(places: Sequence[Place], options: Options) -> list[Cell]:
+    scenarios = [each for each in options.scenarios if each in {"drain", "steady", "latency"}]
+    total = len(scenarios) * options.repetitions * len(places)
+    cells: list[Cell] = []
+    begun = time.monotonic()
+    for scenario in scenarios:
+        for _ in range(options.repetitions):
+            for place in places:
+                cells.append(await _measure_one(place, scenario, options))
+                say(
+                    f"[{len(cells)} of {total}, {time.monotonic() - begun:.0f} s]"
+                    f" {_describe(cells[-1])}"
+                )
+    return cells
+
+
+async def _measure_one(place: Place, scenario: str, options: Options) -> Cell:
+    if scenario == "drain":
+        return await drain(place, tasks=options.tasks or place.system.drain_tasks)
+    if scenario == "steady":
+        return await steady(place, seconds=STEADY_SECONDS)
+    return await latency(place, tasks=LATENCY_TASKS)
+
+
+def _describe(cell: Cell) -> str:
+    parts = [f"{cell.system} {cell.scenario}: lost {cell.lost}"]
+    if cell.per_second:
+        parts.append(f"{cell.per_second:.0f}/s")
+    if cell.latencies_ms:
+        parts.append(f"median {sorted(cell.latencies_ms)[len(cell.latencies_ms) // 2]:.1f} ms")
+    parts += [f"{name} {value:.0f} µs" for name, value in cell.cpu_us.items()]
+    return ", ".join(parts)
