@@ -305,12 +305,12 @@ def broker_api(service: Service, method: str, path: str, body: object = None) ->
     return json.loads(text) if text else None
 
 
-def broker_control(service: Service, *arguments: str) -> None:
-    """Run rabbitmqctl, for what the management API can't do."""
+def broker_control(service: Service, *arguments: str) -> str:
+    """Run rabbitmqctl, for what the management API can't do; return what it prints."""
     folders = sorted(str(p) for p in Path("/usr/lib/rabbitmq/lib").glob("*/sbin"))
     account = pwd.getpwnam("rabbitmq")
-    subprocess.run(
-        [find_program("rabbitmqctl", *folders), *arguments],
+    done = subprocess.run(
+        [find_program("rabbitmqctl", *folders), "--quiet", *arguments],
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(service.home),
@@ -326,7 +326,9 @@ def broker_control(service: Service, *arguments: str) -> None:
         timeout=START_SECONDS,
         check=True,
         capture_output=True,
+        text=True,
     )
+    return done.stdout
 
 
 def await_broker(service: Service) -> None:

@@ -10,7 +10,7 @@ import pytest
 import services
 from evidence import until
 from faulty_platform import FaultyPlatform, StartTrial, Stores, a_platform
-from orchestrator_core.topology import TASK_QUEUE
+from orchestrator_core.topology import DEAD_QUEUE, TASK_QUEUE
 
 HUNG_SECONDS = 4.0
 """So that what is published meanwhile can't be confirmed in time."""
@@ -22,9 +22,12 @@ def platform(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
+def vhost_of(platform: FaultyPlatform) -> str:
+    return urlsplit(platform.witness.amqp.url.get_secret_value()).path[1:]
+
+
 def queue_path(platform: FaultyPlatform) -> str:
-    vhost = urlsplit(platform.witness.amqp.url.get_secret_value()).path[1:]
-    return f"queues/{quote(vhost, safe='')}/{TASK_QUEUE}"
+    return f"queues/{quote(vhost_of(platform), safe='')}/{TASK_QUEUE}"
 
 
 @contextmanager
@@ -85,3 +88,18 @@ def test_purged_messages_ring_again(platform: FaultyPlatform, trial: StartTrial)
         services.broker_api(platform.stores.rabbitmq, "DELETE", path)
 
     assert told.codes() == {200, 201}
+
+
+def test_no_message_is_left_with_a_worker(platform: FaultyPlatform) -> None:
+    """The last of this module: what is neither waiting nor acknowledged would never ring."""
+    columns = ("name", "messages_ready", "messages_unacknowledged")
+
+    listed = services.broker_control(
+        platform.stores.rabbitmq,
+        *("list_queues", "--vhost", vhost_of(platform), "--no-table-headers", *columns),
+    )
+
+    assert sorted(line.split() for line in listed.splitlines()) == [
+        [TASK_QUEUE, "0", "0"],
+        [DEAD_QUEUE, "0", "0"],
+    ]

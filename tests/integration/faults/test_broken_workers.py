@@ -54,7 +54,6 @@ def test_a_worker_that_wakes_up_late_changes_nothing(
         zombie.thaw()
 
     assert kinds(told, task_id) == ["ACCEPTED", "CLAIMED", "CLAIMED", "COMPLETED"]
-    assert {task.status for task in told.evidence.tasks.values()} == {"COMPLETED", "FAILED"}
 
 
 def test_a_rollout_during_long_tasks_spends_no_attempt(
