@@ -1,5 +1,7 @@
 """A handler that blocks the event loop costs at most its own worker, and no neighbour's attempt."""
 
+import signal
+
 from orchestrator_core.tasks import TaskId, TaskStatus
 from worker_bench import Bench
 
@@ -46,3 +48,24 @@ async def test_a_worker_whose_loop_stands_still_exits_and_another_goes_on(bench:
     assert "in block" in told["stacks"]
     assert await verdict_of(bench, neighbour) == (TaskStatus.COMPLETED, 2)
     assert await verdict_of(bench, blocking) == (TaskStatus.COMPLETED, 2)
+
+
+async def test_a_worker_that_was_frozen_as_a_whole_goes_on_when_it_thaws(bench: Bench) -> None:
+    frozen = await bench.start_worker(CONCURRENCY=1, STALL_SECONDS=2)
+    await frozen.ready()
+    first = await bench.submit("demo_sleep", payload={"seconds": 3})
+    await bench.claimed(first)
+
+    frozen.signal(signal.SIGSTOP)
+    other = await bench.start_worker(CONCURRENCY=1)
+    # Takes longer than the loop may stand still.
+    verdict = await verdict_of(bench, first)
+    frozen.signal(signal.SIGCONT)
+    await frozen.logged("lease_lost", "settlement_refused")
+    other.process.terminate()
+    await other.ended()
+
+    second = await bench.submit("demo_sleep", payload={"seconds": 0})
+    assert verdict == (TaskStatus.COMPLETED, 2)
+    assert await verdict_of(bench, second) == (TaskStatus.COMPLETED, 1)
+    assert frozen.lines("stalled") == []

@@ -32,11 +32,11 @@ def a_look(
     )
 
 
-def after(*looks: Look) -> str | None:
+def after(*looks: Look, stall_seconds: float = 60) -> str | None:
     silences = Silences()
     for look in looks:
         silences = silences.after(look)
-    return reason_to_end(silences, stall_seconds=60)
+    return reason_to_end(silences, stall_seconds=stall_seconds)
 
 
 def test_a_healthy_process_goes_on() -> None:
@@ -57,7 +57,9 @@ def test_a_loop_that_turned_once_begins_anew() -> None:
 
 
 def test_a_process_that_was_frozen_as_a_whole_goes_on() -> None:
-    assert after(a_look(), a_look(seconds=3600, has_ticked=False), a_look()) is None
+    frozen = a_look(seconds=3600, has_ticked=False)
+
+    assert after(a_look(), frozen, a_look(), stall_seconds=2) is None
 
 
 def test_a_consumer_that_stays_silent_ends_the_process() -> None:

@@ -37,7 +37,7 @@ class WorkerSettings(Settings):
     lease_seconds: float = Field(default=30.0, ge=1, le=3600, alias=f"{PREFIX}LEASE_SECONDS")
     """A lost worker's task is leased again after at most this long; extended every third of it.
     ``read_load`` looks for leases that end within an hour."""
-    stall_seconds: float = Field(default=60.0, ge=1, alias=f"{PREFIX}STALL_SECONDS")
+    stall_seconds: float = Field(default=60.0, ge=2, alias=f"{PREFIX}STALL_SECONDS")
     """How long an async handler may block the event loop; then the process exits. Importing a
     large library or a slow disk takes seconds."""
     max_result_bytes: int = Field(

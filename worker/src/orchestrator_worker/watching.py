@@ -60,7 +60,7 @@ class Silences:
     def after(self, look: Look) -> "Silences":
         """Return the silences with one more look."""
         # A look that comes late says that this thread stood still too.
-        seconds = min(look.seconds, 2 * LOOK_SECONDS)
+        seconds = min(look.seconds, LOOK_SECONDS)
         return Silences(
             loop_seconds=0.0 if look.has_ticked else self.loop_seconds + seconds,
             consumer_seconds=self.consumer_seconds + seconds if look.is_consumer_silent else 0.0,
