@@ -120,6 +120,41 @@ class Platform:
         return int(deployment["spec"].get("replicas", 0)) if deployment else 0
 
 
+def start_port_forward(
+    namespace: str, target: str, port: str
+) -> "tuple[subprocess.Popen[str], int]":
+    """Start to forward a port of this machine; return the process, to be ended, and the port.
+
+    Raises:
+        KubectlError: there is nothing to forward to.
+    """
+    process = subprocess.Popen(
+        ["kubectl", "-n", namespace, "port-forward", target, port],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    line = process.stdout.readline() if process.stdout else ""
+    found = re.search(r"127\.0\.0\.1:(\d+)", line)
+    if found is None:
+        process.terminate()
+        process.communicate(timeout=10)
+        raise KubectlError(f"port-forward to {target}: {line.strip()}")
+    return process, int(found.group(1))
+
+
+@contextlib.contextmanager
+def port_forward(platform: Platform, component: str, port: int) -> Iterator[int]:
+    """Forward a port of this machine to a component's Service; give its number."""
+    target = f"service/{platform.name}-{component}"
+    process, local_port = start_port_forward(platform.namespace, target, f":{port}")
+    try:
+        yield local_port
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
 class Tunnel(httpx.BaseTransport):
     """Reaches a Service, or one pod, by ``kubectl port-forward``; opened again when that broke.
 
@@ -172,18 +207,7 @@ class Tunnel(httpx.BaseTransport):
         if self._process is not None and self._process.poll() is None and self._is_good():
             return f"http://127.0.0.1:{self._port}"
         self.close()
-        self._process = subprocess.Popen(
-            ["kubectl", "-n", self._namespace, "port-forward", *self._target],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        output = self._process.stdout
-        line = output.readline() if output else ""
-        found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        if found is None:
-            raise KubectlError(f"port-forward to {self._target[0]}: {line.strip()}")
-        self._port = int(found.group(1))
+        self._process, self._port = start_port_forward(self._namespace, *self._target)
         return f"http://127.0.0.1:{self._port}"
 
     def _is_good(self) -> bool:

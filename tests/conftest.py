@@ -1,0 +1,26 @@
+"""What is printed in the end about tests of every kind.
+
+Before: tests under faults write down their figures as the property ``trial``.
+After: they stand together, below the results.
+"""
+
+import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell of every trial under faults how many tasks there were and what became of them.
+
+    Here and not beside those tests: they are in several folders, and with several processes,
+    the one that prints has not loaded what is further down.
+    """
+    lines = [
+        str(text)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())
+        if name == "trial" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("tasks under faults")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
