@@ -7,7 +7,7 @@ After: it offers that to the part that it tests.
 from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator_core.events import EventPosition, TaskEvent
+from orchestrator_core.events import EventPosition, TaskEvent, TaskProgress
 from orchestrator_core.tasks import TaskId, TaskStatus, UserId
 
 
@@ -28,3 +28,14 @@ def an_event(seq: int = 1, *, transaction: int | None = None, **fields: Any) -> 
     }
     position = a_position(seq if transaction is None else transaction, facts["task_id"], seq)
     return TaskEvent(position=position, seq=seq, **facts)
+
+
+def a_progress(fraction: float = 0.5, **fields: Any) -> TaskProgress:
+    """Return progress of task 1 of user 1."""
+    facts = {"user_id": UserId(1), "task_id": TaskId(1), "message": None, **fields}
+    return TaskProgress(fraction=fraction, **facts)
+
+
+def seq_of(news: TaskEvent | TaskProgress | None) -> int | None:
+    """Return the number of an event; None if it is none."""
+    return news.seq if isinstance(news, TaskEvent) else None

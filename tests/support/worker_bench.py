@@ -23,6 +23,7 @@ from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.tasks import NewTask, Task, TaskId, UserId
@@ -147,6 +148,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.store = TaskStore(self.database)
+        self.rings = RingStore(self.database)
         self.doorbell = Doorbell(self.amqp)
 
     async def submit(self, task_type: str, *, rings: int = 1, **fields: Any) -> TaskId:
@@ -281,12 +283,11 @@ class Bench:
         """Do what the API's sweep does, in its absence: ring again and end exhausted tasks."""
         while True:
             with contextlib.suppress(StoreUnavailableError):
-                await self.store.fail_exhausted(limit=500)
-                due = await self.store.take_due_rings(
-                    limit=500, ring_after_seconds=RING_AGAIN_SECONDS
-                )
-                if due:
-                    await self.doorbell.ring([TaskEnvelope(each.task_id) for each in due])
+                await self.rings.fail_exhausted(limit=500)
+                for take in (self.rings.take_first_rings, self.rings.take_repeats):
+                    due = await take(limit=500, ring_after_seconds=RING_AGAIN_SECONDS)
+                    if due:
+                        await self.doorbell.ring([TaskEnvelope(task_id) for task_id in due])
             await asyncio.sleep(0.1)
 
     async def assert_invariants(self) -> None:

@@ -7,6 +7,11 @@ an API that died between commit and publish, a wiped broker, retries whose time
 has come, leases of lost workers. It runs in every replica; taking a ring is one
 statement that skips what another replica has locked.
 
+What became due rings, always. What has rung is repeated only when fewer messages
+wait than tasks: a message brings whatever task waits, so their number is enough.
+Behind more than 20,000 messages nobody counts; there, a task that others have
+overtaken is the one whose message was lost.
+
 Before: ``tasks.keeping`` has committed rows; ``live_tasks`` says what is due.
 After: workers get envelopes and claim the rows.
 """
@@ -22,8 +27,6 @@ from orchestrator_api.rounds import Rounds
 from orchestrator_core.batching import Batcher
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.postgres.load_store import LoadStore
-from orchestrator_core.postgres.task_store import DueRing, TaskStore
 from orchestrator_core.tasks import TaskId
 
 FIRST_RING_LOST_SECONDS = 10.0
@@ -34,7 +37,15 @@ SWEEP_SECONDS = 1.0
 PAGE_RINGS = 500
 """One statement and one batch of confirms; some 50 ms."""
 _MAX_PAGES = 20
-"""Of one sweep; a deeper backlog goes on with the next, a second later."""
+"""Of one sweep; what is more goes on with the next, a second later."""
+MAX_COUNTED = 20_000
+"""As many messages keep every pool busy; to count more would take long and change nothing."""
+MAX_OVERTAKEN = 100
+"""Of one sweep; all that a deep backlog whose messages wait may cost in writes."""
+OVERTAKEN_SECONDS = 60.0
+"""Messages are delivered in order, but for batches and rings that were a sweep late."""
+OVERTAKEN_AGAIN_SECONDS = 300.0
+"""Its new message goes to the end of a deep queue; sooner would pile up messages."""
 _MAX_WAITING_RINGS = 20_000
 """A ring is a few dozen bytes; beyond that RabbitMQ is away and the sweep has to ring anyway."""
 _PAUSE_SECONDS = 1.0
@@ -90,38 +101,36 @@ class FirstRings:
         return [None] * len(envelopes)
 
 
-def choose_rings(due: Sequence[DueRing], *, ready_tasks: int, depth_messages: int) -> list[TaskId]:
-    """Decide which of ``due`` to ring now.
+class Rings(Protocol):
+    """What is needed of a ring store. All raise ``StoreUnavailableError``."""
 
-    A task that has not rung since it became due always rings. One that has is
-    most likely waiting behind others: its message is in the queue, and ringing
-    again would double every message of a deep backlog every half minute. It
-    rings only as far as more tasks are ready than messages wait.
+    async def fail_exhausted(self, *, limit: int) -> Sequence[TaskId]:
+        """End tasks that lost the lease of their last attempt; return them."""
 
-    Args:
-        due: rings whose time has come, the longest waiting first.
-        ready_tasks: due and held by nobody, those in ``due`` among them.
-        depth_messages: waiting in the queue.
-    """
-    first = sum(ring.earlier_rings == 0 for ring in due)
-    missing = max(0, ready_tasks - depth_messages - first)
-    chosen: list[TaskId] = []
-    for ring in due:
-        if ring.earlier_rings == 0:
-            chosen.append(ring.task_id)
-        elif missing > 0:
-            missing -= 1
-            chosen.append(ring.task_id)
-    return chosen
+    async def take_first_rings(self, *, limit: int, ring_after_seconds: float) -> Sequence[TaskId]:
+        """Take what has not rung since it became due or lost its lease."""
+
+    async def has_due_repeats(self) -> bool:
+        """Return whether anything waits that rang so long ago that it might ring again."""
+
+    async def count_waiting(self, *, limit: int) -> int:
+        """Return how many tasks are due and held by nobody, up to ``limit``."""
+
+    async def take_repeats(self, *, limit: int, ring_after_seconds: float) -> Sequence[TaskId]:
+        """Take what waits and rang long ago."""
+
+    async def take_overtaken(
+        self, *, limit: int, ring_after_seconds: float, by_seconds: float
+    ) -> Sequence[TaskId]:
+        """Take what waits while tasks of its priority run that became due later."""
 
 
 class Sweep:
     """Rings again whatever is due, and ends what has no attempt left."""
 
-    def __init__(  # noqa: PLR0913 - what it works on, and what tests replace
+    def __init__(
         self,
-        tasks: TaskStore,
-        load: LoadStore,
+        rings: Rings,
         bell: Bell,
         *,
         chance: Random,
@@ -131,15 +140,13 @@ class Sweep:
         """Take the stores.
 
         Args:
-            tasks: to take rings from.
-            load: says how much is ready.
+            rings: knows what is due.
             bell: to ring.
             chance: keeps replicas apart.
             announce: called when tasks were ended, for those who follow them.
             ring_again_seconds: until a ring that led to nothing is repeated.
         """
-        self._tasks = tasks
-        self._load = load
+        self._rings = rings
         self._bell = bell
         self._chance = chance
         self._announce = announce
@@ -171,18 +178,13 @@ class Sweep:
             await self._fail_exhausted()
             raise
         await self._fail_exhausted()
-        for _ in range(_MAX_PAGES):
-            due = await self._tasks.take_due_rings(
-                limit=PAGE_RINGS, ring_after_seconds=self._ring_again_seconds
-            )
-            await self._ring(due, depth_messages)
-            if len(due) < PAGE_RINGS:
-                return
-            depth_messages = await self._bell.depth_messages()
+        depth_messages += await self._ring_first()
+        if await self._rings.has_due_repeats():
+            await self._repeat(depth_messages)
 
     async def _fail_exhausted(self) -> None:
         for _ in range(_MAX_PAGES):
-            failed = await self._tasks.fail_exhausted(limit=PAGE_RINGS)
+            failed = await self._rings.fail_exhausted(limit=PAGE_RINGS)
             for task_id in failed:
                 _log.warning("task failed: its last worker was lost", task_id=task_id)
             if failed:
@@ -190,11 +192,45 @@ class Sweep:
             if len(failed) < PAGE_RINGS:
                 return
 
-    async def _ring(self, due: Sequence[DueRing], depth_messages: int) -> None:
-        if not due:
-            return
-        load = await self._load.read()
-        chosen = choose_rings(due, ready_tasks=load.ready_tasks, depth_messages=depth_messages)
-        if chosen:
-            await self._bell.ring([TaskEnvelope(task_id) for task_id in chosen])
-            _log.info("rang again", count=len(chosen), due=len(due))
+    async def _ring_first(self) -> int:
+        """Ring for what has not rung since it became due; return for how many tasks."""
+        rung = 0
+        for _ in range(_MAX_PAGES):
+            due = await self._rings.take_first_rings(
+                limit=PAGE_RINGS, ring_after_seconds=self._ring_again_seconds
+            )
+            rung += await self._ring(due, reason="due")
+            if len(due) < PAGE_RINGS:
+                break
+        return rung
+
+    async def _repeat(self, depth_messages: int) -> None:
+        """Make up for messages that were lost.
+
+        What has rung is most likely waiting behind others, and since a message brings any task
+        that waits, only their number counts. Rewriting every waiting row each half minute was
+        the alternative: of a deep backlog that is all that Postgres would do.
+        """
+        waiting = await self._rings.count_waiting(limit=MAX_COUNTED)
+        missing = min(waiting - depth_messages, _MAX_PAGES * PAGE_RINGS)
+        while missing > 0:
+            limit = min(missing, PAGE_RINGS)
+            due = await self._rings.take_repeats(
+                limit=limit, ring_after_seconds=self._ring_again_seconds
+            )
+            missing -= await self._ring(due, reason="fewer messages than tasks")
+            if len(due) < limit:
+                return
+        if MAX_COUNTED <= waiting <= depth_messages:
+            overtaken = await self._rings.take_overtaken(
+                limit=MAX_OVERTAKEN,
+                ring_after_seconds=OVERTAKEN_AGAIN_SECONDS,
+                by_seconds=OVERTAKEN_SECONDS,
+            )
+            await self._ring(overtaken, reason="overtaken")
+
+    async def _ring(self, task_ids: Sequence[TaskId], *, reason: str) -> int:
+        if task_ids:
+            await self._bell.ring([TaskEnvelope(task_id) for task_id in task_ids])
+            _log.info("rang again", count=len(task_ids), reason=reason)
+        return len(task_ids)

@@ -38,10 +38,9 @@ from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.file_store import PostgresUploadStore
-from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.result_store import PostgresResultStore
+from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.submission_store import SubmissionStore
-from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.redis.cache import Cache
 from orchestrator_core.redis.connections import RedisConnection
@@ -82,8 +81,8 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
     resources.push_async_callback(doorbell.close)
     hasher = resources.enter_context(PasswordHasher.open(rounds=settings.api.bcrypt_rounds))
 
-    task_store, account_store = TaskStore(database), AccountStore(database)
-    worker_store, chance = WorkerStore(database), SystemRandom()
+    account_store, worker_store = AccountStore(database), WorkerStore(database)
+    chance = SystemRandom()
     cache = Cache(redis, secret=settings.api.jwt_secret.get_secret_value().encode())
     accounts = build_account_parts(settings.api, account_store, hasher, cache)
     watching = build_watching(
@@ -105,13 +104,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         limiter,
         *accounts.services,
         *task_parts.services,
-        Sweep(
-            task_store,
-            LoadStore(database),
-            doorbell,
-            chance=chance,
-            announce=watching.announcer.offer,
-        ),
+        Sweep(RingStore(database), doorbell, chance=chance, announce=watching.announcer.offer),
         Pruning(
             account_store, worker_store, SubmissionStore(database), files.uploads, chance=chance
         ),

@@ -1,4 +1,4 @@
-"""Events: every transition of a task, as its owner may watch it.
+"""Events: every transition of a task, and the progress between, as its owner may watch it.
 
 Before: each transition appends a row to ``task_events`` in its own transaction.
 After: ``orchestrator_api.events`` tells whoever watches.
@@ -37,3 +37,14 @@ class TaskEvent:
     status: TaskStatus
     kind: str
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskProgress:
+    """How far the attempt that runs is. No transition: only the latest one is of interest."""
+
+    user_id: UserId
+    task_id: TaskId
+    fraction: float
+    """From 0 to 1."""
+    message: str | None

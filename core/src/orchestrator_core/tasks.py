@@ -127,6 +127,11 @@ class TaskSummary:
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    progress: float | None = None
+    """Of the attempt that runs, from 0 to 1 as its handler says; None: none runs or it said
+    nothing. Changes without an event."""
+    progress_message: str | None = None
+    """What the handler said beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

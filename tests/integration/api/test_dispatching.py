@@ -18,7 +18,7 @@ from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.postgres.database import Database
-from orchestrator_core.postgres.load_store import LoadStore
+from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.tasks import NewTask, TaskId, UserId
@@ -52,8 +52,7 @@ async def owner(database: Database) -> UserId:
 
 def a_sweep(database: Database, bell: Bell, *, ring_again_seconds: float = 30.0) -> Sweep:
     return Sweep(
-        TaskStore(database),
-        LoadStore(database),
+        RingStore(database),
         bell,
         chance=Random(1),
         ring_again_seconds=ring_again_seconds,

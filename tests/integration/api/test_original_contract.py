@@ -62,6 +62,7 @@ async def test_a_task_has_the_originals_fields_and_the_new_ones(
         "error_message": None,
         "payload": {"width": 640},
         "progress": None,
+        "progress_message": None,
         "priority": "NORMAL",
         "run_at": None,
         "retry_of": None,

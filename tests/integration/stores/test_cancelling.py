@@ -108,7 +108,7 @@ async def test_the_worker_of_a_cancelled_task_learns_that_its_lease_is_lost(
     assert lost == {task_id}
 
 
-async def test_a_task_that_waits_for_its_next_attempt_is_cancelled_without_the_old_error(
+async def test_a_task_that_waits_for_its_next_attempt_is_cancelled_and_its_old_error_gone(
     store: TaskStore, task_id: TaskId, database: Database
 ) -> None:
     [held] = await claim(store, task_id)
@@ -117,7 +117,8 @@ async def test_a_task_that_waits_for_its_next_attempt_is_cancelled_without_the_o
     await store.cancel(task_id)
 
     task = await read(store, task_id)
-    assert (task.status, task.error_code, task.error_message) == (TaskStatus.CANCELLED, None, None)
+    assert (task.status, task.error_code) == (TaskStatus.CANCELLED, "CANCELLED")
+    assert task.error_message == "its owner asked for it"
     assert await kinds(database, task_id) == ["ACCEPTED", "CLAIMED", "RETRY", "CANCELLED"]
 
 

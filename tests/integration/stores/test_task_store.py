@@ -185,46 +185,6 @@ async def test_a_hand_back_spends_no_attempt_until_there_were_too_many(
     assert (free.attempts, spent.attempts) == (0, 1)
 
 
-async def test_a_task_that_loses_the_lease_of_its_last_attempt_fails(
-    store: TaskStore, kept: Kept, database: Database
-) -> None:
-    task_id = await kept(max_attempts=1)
-    await claim_one(store, task_id, lease_seconds=0)
-
-    failed = await store.fail_exhausted(limit=10)
-
-    task = await store.find(task_id)
-    assert failed == [task_id]
-    assert task is not None
-    assert (task.status, task.error_code) == (TaskStatus.FAILED, "WORKER_LOST")
-    assert [kind for *_, kind in await events_of(database, task_id)][-1] == "WORKER_LOST"
-
-
-async def test_the_bell_rings_for_fresh_tasks_only_after_the_callers_own_ring_had_its_time(
-    store: TaskStore, user_id: UserId, database: Database
-) -> None:
-    [waiting] = await keep_tasks(database, [a_task(user_id)], ring_after_seconds=30)
-    [overdue] = await keep_tasks(database, [a_task(user_id)], ring_after_seconds=0)
-
-    rings = await store.take_due_rings(limit=10, ring_after_seconds=30)
-
-    assert waiting != overdue
-    assert [(ring.task_id, ring.earlier_rings) for ring in rings] == [(overdue, 1)]
-    assert await store.take_due_rings(limit=10, ring_after_seconds=30) == []
-
-
-async def test_the_bell_rings_for_a_lost_lease_and_for_a_hand_back(
-    store: TaskStore, kept: Kept
-) -> None:
-    lost, handed_back = await kept(), await kept()
-    await claim_one(store, lost, lease_seconds=0)
-    await settle_one(store, await claim_one(store, handed_back), HandedBack())
-
-    rings = await store.take_due_rings(limit=10, ring_after_seconds=30)
-
-    assert {(ring.task_id, ring.earlier_rings) for ring in rings} == {(lost, 0), (handed_back, 0)}
-
-
 async def test_the_load_counts_ready_and_leased_tasks(
     store: TaskStore, kept: Kept, database: Database
 ) -> None:

@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_api.dispatching import FirstRings, choose_rings
+from orchestrator_api.dispatching import PAGE_RINGS, RING_AGAIN_SECONDS, FirstRings, Sweep
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.postgres.task_store import DueRing
 from orchestrator_core.tasks import TaskId
 
 
@@ -25,6 +25,7 @@ class ABell:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.is_away = False
+        self.depth = 0
 
     async def ring(self, envelopes: Sequence[TaskEnvelope]) -> None:
         self.calls += 1
@@ -35,7 +36,9 @@ class ABell:
         self.rung += [envelope.task_id for envelope in envelopes]
 
     async def depth_messages(self) -> int:
-        return len(self.rung)
+        if self.is_away:
+            raise StoreUnavailableError("rabbitmq", "read the depth")
+        return self.depth
 
 
 @asynccontextmanager
@@ -45,54 +48,6 @@ async def ringing(bell: ABell) -> AsyncIterator[FirstRings]:
     yield rings
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-
-
-def due(*earlier_rings: int) -> list[DueRing]:
-    """Due rings with ids from 1."""
-    return [DueRing(TaskId(n), earlier) for n, earlier in enumerate(earlier_rings, start=1)]
-
-
-def test_a_task_that_has_not_rung_since_it_became_due_always_rings() -> None:
-    assert choose_rings(due(0, 0), ready_tasks=2, depth_messages=1_000) == [1, 2]
-
-
-def test_nothing_rings_twice_while_its_message_waits_in_the_queue() -> None:
-    assert choose_rings(due(1, 2, 3), ready_tasks=3, depth_messages=3) == []
-
-
-def test_after_a_purge_everything_rings_again() -> None:
-    assert choose_rings(due(1, 2, 3), ready_tasks=3, depth_messages=0) == [1, 2, 3]
-
-
-def test_only_as_many_ring_again_as_messages_are_missing_the_longest_waiting_first() -> None:
-    assert choose_rings(due(1, 1, 1), ready_tasks=10, depth_messages=8) == [1, 2]
-
-
-def test_first_rings_are_not_mistaken_for_missing_messages() -> None:
-    assert choose_rings(due(0, 1, 0, 1), ready_tasks=4, depth_messages=2) == [1, 3]
-
-
-def test_messages_of_tasks_that_ended_meanwhile_delay_repetitions_and_no_first_ring() -> None:
-    assert choose_rings(due(1, 0), ready_tasks=2, depth_messages=50) == [2]
-
-
-@given(
-    st.lists(st.integers(0, 5), max_size=30),
-    st.integers(0, 1_000),
-    st.integers(0, 1_000),
-)
-def test_rings_are_bounded_by_need_and_never_repeat_a_task(
-    earlier_rings: list[int], others_ready: int, depth_messages: int
-) -> None:
-    rings = due(*earlier_rings)
-    ready_tasks = len(rings) + others_ready
-
-    chosen = choose_rings(rings, ready_tasks=ready_tasks, depth_messages=depth_messages)
-
-    first = {ring.task_id for ring in rings if ring.earlier_rings == 0}
-    assert first <= set(chosen)
-    assert len(chosen) == len(set(chosen))
-    assert len(chosen) <= max(len(first), ready_tasks - depth_messages)
 
 
 async def test_a_fresh_task_rings_at_once() -> None:
@@ -141,8 +96,128 @@ async def test_a_flood_beyond_the_queue_is_forgotten_and_disturbs_nobody() -> No
     assert len(bell.rung) == 20_000
 
 
-@pytest.mark.parametrize("earlier_rings", [[], [0]])
-def test_a_quiet_system_chooses_only_what_is_due(earlier_rings: list[int]) -> None:
-    assert len(choose_rings(due(*earlier_rings), ready_tasks=0, depth_messages=0)) == len(
-        earlier_rings
-    )
+class SomeRings:
+    """A ring store in memory: what is due, and what was asked."""
+
+    def __init__(self, *, first: int = 0, repeats: int = 0, waiting: int = 0) -> None:
+        self.first = [TaskId(n) for n in range(first)]
+        self.repeats = [TaskId(1_000_000 + n) for n in range(repeats)]
+        self.overtaken = [TaskId(n) for n in range(2_000_000, 2_000_200)]
+        self.waiting = waiting
+        self.exhausted = [TaskId(3_000_000)]
+        self.asked: list[str] = []
+
+    async def fail_exhausted(self, *, limit: int) -> list[TaskId]:
+        return self._take("fail", self.exhausted, limit)
+
+    async def take_first_rings(self, *, limit: int, ring_after_seconds: float) -> list[TaskId]:
+        assert ring_after_seconds == RING_AGAIN_SECONDS
+        return self._take("first", self.first, limit)
+
+    async def has_due_repeats(self) -> bool:
+        self.asked.append("look")
+        return bool(self.repeats)
+
+    async def count_waiting(self, *, limit: int) -> int:
+        self.asked.append("count")
+        return min(self.waiting, limit)
+
+    async def take_repeats(self, *, limit: int, ring_after_seconds: float) -> list[TaskId]:
+        assert ring_after_seconds == RING_AGAIN_SECONDS
+        return self._take("repeats", self.repeats, limit)
+
+    async def take_overtaken(
+        self, *, limit: int, ring_after_seconds: float, by_seconds: float
+    ) -> list[TaskId]:
+        assert (ring_after_seconds, by_seconds) == (300, 60)
+        return self._take("overtaken", self.overtaken, limit)
+
+    def _take(self, what: str, source: list[TaskId], limit: int) -> list[TaskId]:
+        self.asked.append(what)
+        taken = source[:limit]
+        del source[:limit]
+        return taken
+
+
+async def sweep(rings: SomeRings, *, depth_messages: int = 0) -> list[int]:
+    """Sweep once over a queue with so many messages; return for whom it rang."""
+    bell = ABell()
+    bell.depth = depth_messages
+    await Sweep(rings, bell, chance=Random(1)).sweep()
+    return bell.rung
+
+
+async def test_what_became_due_rings_however_deep_the_queue() -> None:
+    assert await sweep(SomeRings(first=3), depth_messages=1_000) == [0, 1, 2]
+
+
+async def test_nothing_rings_twice_while_there_are_as_many_messages_as_tasks() -> None:
+    rings = SomeRings(repeats=3, waiting=3)
+
+    rung = await sweep(rings, depth_messages=3)
+
+    assert rung == []
+    assert rings.asked == ["fail", "first", "look", "count"]
+
+
+async def test_when_nothing_needs_repeating_nothing_is_counted() -> None:
+    rings = SomeRings(waiting=500)
+
+    await sweep(rings)
+
+    assert rings.asked == ["fail", "first", "look"]
+
+
+async def test_after_a_purge_everything_that_waits_rings_again() -> None:
+    count = 2 * PAGE_RINGS + 7
+
+    assert len(await sweep(SomeRings(repeats=count, waiting=count))) == count
+
+
+async def test_only_as_many_ring_again_as_messages_are_missing() -> None:
+    rings = SomeRings(repeats=100, waiting=100)
+
+    assert await sweep(rings, depth_messages=98) == [1_000_000, 1_000_001]
+
+
+async def test_first_rings_are_messages_that_need_no_repetition() -> None:
+    rings = SomeRings(first=2, repeats=10, waiting=12)
+
+    assert await sweep(rings, depth_messages=9) == [0, 1, 1_000_000]
+
+
+async def test_repetitions_of_one_sweep_are_bounded() -> None:
+    rings = SomeRings(repeats=30_000, waiting=30_000)
+
+    assert len(await sweep(rings)) == 20 * PAGE_RINGS
+
+
+@pytest.mark.parametrize(("waiting", "rung"), [(19_999, 0), (500_000, 100)])
+async def test_in_a_deep_backlog_only_what_was_overtaken_rings_a_hundred_a_sweep(
+    waiting: int, rung: int
+) -> None:
+    rings = SomeRings(repeats=10, waiting=waiting)
+
+    assert len(await sweep(rings, depth_messages=500_000)) == rung
+
+
+async def test_without_rabbitmq_nothing_is_taken_and_what_is_lost_ends_all_the_same() -> None:
+    rings, bell, announced = SomeRings(first=3, repeats=3, waiting=3), ABell(), []
+    bell.is_away = True
+    sweep = Sweep(rings, bell, chance=Random(1), announce=lambda: announced.append("ended"))
+
+    with pytest.raises(StoreUnavailableError):
+        await sweep.sweep()
+
+    assert rings.asked == ["fail"]
+    assert announced == ["ended"]
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 200), st.integers(0, 200))
+def test_rings_are_bounded_by_need(first: int, repeats: int, others: int, depth: int) -> None:
+    rings = SomeRings(first=first, repeats=repeats, waiting=first + repeats + others)
+
+    rung = asyncio.run(sweep(rings, depth_messages=depth))
+
+    missing = max(0, first + repeats + others - depth - first)
+    assert len(rung) == len(set(rung)) == first + min(repeats, missing)

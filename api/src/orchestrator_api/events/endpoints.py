@@ -41,11 +41,16 @@ _AN_EVENT = (
 )
 
 
+_PROGRESS = (
+    'event: progress\ndata: {"task_id":1,"progress":0.4,"progress_message":"page 4 of 10"}\n\n'
+)
+
+
 @router.get(
     "/tasks/{task_id}/events",
     response_class=Response,
     responses={
-        **_describe_stream(f"retry: 2000\n\nevent: task\nid: 3\n{_AN_EVENT}"),
+        **_describe_stream(f"retry: 2000\n\n{_PROGRESS}event: task\nid: 3\n{_AN_EVENT}"),
         204: {"description": "The final event has been told: do not come back"},
         **describe_problems(401, 403, 404, 422, 429, 503),
     },
@@ -67,8 +72,10 @@ async def watch_task(
 ) -> Response:
     """Follow a task of the caller: all that has happened, then what happens, to the final event.
 
-    Server-Sent Events named `task`; `id` is the event's `seq`. The stream also ends when the
-    access token does: come back with a new one and `Last-Event-ID`.
+    Server-Sent Events named `task`; `id` is the event's `seq`. Between them come events named
+    `progress`, about one a second at most, without `id`: only the latest one counts, and who comes
+    back is told that. The stream also ends when the access token does: come back with a new one
+    and `Last-Event-ID`.
     """
     after = last_event_id or 0
     if after > task.last_event:
@@ -85,7 +92,9 @@ async def watch_task(
     "/events",
     response_class=Response,
     responses={
-        **_describe_stream(f"retry: 2000\nid: 741-0-0\n\nevent: task\nid: 742-1-3\n{_AN_EVENT}"),
+        **_describe_stream(
+            f"retry: 2000\nid: 741-0-0\n\n{_PROGRESS}event: task\nid: 742-1-3\n{_AN_EVENT}"
+        ),
         **describe_problems(401, 422, 429, 503),
     },
 )
@@ -106,7 +115,8 @@ async def watch_events(
 
     Server-Sent Events named `task`. Their ids are in the order in which they are told, across
     all tasks; nothing is left out and nothing comes twice to who comes back with the last one.
-    The stream ends when the access token does.
+    Between them come events named `progress`, about one a second for each task at most, without
+    `id`: only the latest one counts. The stream ends when the access token does.
     """
     after = None if last_event_id is None else parse_id(last_event_id)
     permit = Permit.of(request, session)

@@ -10,11 +10,15 @@ The events of all tasks of a user are ordered by the transactions that wrote the
 are told when every earlier transaction has ended, so that no event ever appears behind
 one that has been told.
 
+Progress has no history: it is read about once a second as it is then, and told to who
+has not been told the same.
+
 Before: transitions are committed; ``announcing`` wakes this process.
 After: ``streams`` and ``long_polls`` have the events in their watchers.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -27,7 +31,7 @@ from orchestrator_api.errors import FieldFault, InvalidRequestError
 from orchestrator_api.events.watchers import Ending, TaskWatcher, UserWatcher
 from orchestrator_api.metrics import EventMetrics
 from orchestrator_api.rounds import Rounds
-from orchestrator_core.events import EventPosition, TaskEvent
+from orchestrator_core.events import EventPosition, TaskEvent, TaskProgress
 from orchestrator_core.postgres.event_store import EventPage
 from orchestrator_core.tasks import TaskId, UserId
 
@@ -35,6 +39,8 @@ GAP_SECONDS = 0.05
 """Between two readings; some milliseconds of Postgres each, so at most a tenth of a core."""
 POLL_SECONDS = 1.0
 """Without an announcement; the longest that an event of a quiet system waits."""
+PROGRESS_SECONDS = 0.9
+"""Between two readings of progress; a little less than the poll's pause: each poll reads it."""
 MAX_SCAN = 5_000
 """Events of all users that one reading looks at: 100,000 a second, in statements of some 15 ms."""
 MAX_TASK_EVENTS = 1_000
@@ -59,6 +65,11 @@ class EventSource(Protocol):
         self, user_ids: Sequence[UserId], *, after: EventPosition, max_scan: int
     ) -> EventPage:
         """Return what is new of users."""
+
+    async def read_progress(
+        self, task_ids: Sequence[TaskId], user_ids: Sequence[UserId]
+    ) -> list[TaskProgress]:
+        """Return how far attempts are that run now."""
 
     async def read_horizon(self) -> EventPosition:
         """Return where everything told ends."""
@@ -97,6 +108,7 @@ class EventFeed:
         self._rounds = Rounds(_log, absent="events not read", failed="events not read")
         self._pause_seconds = poll_seconds
         self._held_back_seconds = GAP_SECONDS
+        self._next_progress_at = 0.0
 
     @property
     def read_to(self) -> EventPosition:
@@ -108,14 +120,17 @@ class EventFeed:
         self._woken.set()
 
     @contextmanager
-    def watching_task(self, task_id: TaskId, *, after: int) -> Iterator[TaskWatcher]:
+    def watching_task(
+        self, task_id: TaskId, *, after: int, wants_progress: bool = False
+    ) -> Iterator[TaskWatcher]:
         """Watch a task.
 
         Args:
             task_id: which one.
             after: the number of the last of its events that needs no telling.
+            wants_progress: tell what happens between the events, too.
         """
-        watcher = TaskWatcher(after=after)
+        watcher = TaskWatcher(after=after, wants_progress=wants_progress)
         self._by_task.setdefault(task_id, set()).add(watcher)
         try:
             self._admit(watcher)
@@ -214,6 +229,7 @@ class EventFeed:
                 self._metrics.count_read(len(page.events))
                 told = told or page.end != self._read_to
                 self._read_to, is_more_coming = page.end, page.is_more_coming
+            await self._read_progress()
         self._choose_pause(told=told, is_more_coming=is_more_coming)
 
     async def _read_for_tasks(self) -> bool:
@@ -232,6 +248,29 @@ class EventFeed:
                 each.offer(event)
         self._metrics.count_read(len(events))
         return bool(events)
+
+    async def _read_progress(self) -> None:
+        """Tell how far attempts are, after the events, so that none is told of an attempt ended."""
+        task_ids = [
+            task_id
+            for task_id, watchers in self._by_task.items()
+            if any(each.wants_progress for each in watchers)
+        ]
+        now = asyncio.get_running_loop().time()
+        if now < self._next_progress_at or not (task_ids or self._by_user):
+            return
+        self._next_progress_at = now + PROGRESS_SECONDS
+        running = await self._source.read_progress(task_ids, list(self._by_user))
+        of_users: defaultdict[UserId, list[TaskProgress]] = defaultdict(list)
+        for each in running:
+            of_users[each.user_id].append(each)
+        of_tasks = {each.task_id: [each] for each in running}
+        for task_id in task_ids:
+            for task_watcher in self._by_task.get(task_id, ()):
+                task_watcher.offer_progress(of_tasks.get(task_id, []))
+        for user_id, user_watchers in self._by_user.items():
+            for user_watcher in user_watchers:
+                user_watcher.offer_progress(of_users.get(user_id, []))
 
     def _tell_users(self, events: Sequence[TaskEvent]) -> None:
         for event in events:

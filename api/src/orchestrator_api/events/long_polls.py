@@ -16,6 +16,7 @@ from orchestrator_api.events.permits import Permit
 from orchestrator_api.places import Places
 from orchestrator_api.racing import await_disconnect, race
 from orchestrator_core.accounts import Identity
+from orchestrator_core.events import TaskEvent
 from orchestrator_core.tasks import Task
 
 MAX_WAIT_SECONDS = 60
@@ -37,6 +38,7 @@ async def await_change(
 
     Returns:
         Whether it has an event that ``task`` does not show; maybe not the one waited for.
+        Progress is none.
 
     Raises:
         RateLimitedError: the user watches too much already.
@@ -72,8 +74,8 @@ async def _watch(feed: EventFeed, task: Task, *, seconds: float, until_final: bo
     clock = asyncio.get_running_loop().time
     deadline, is_changed = clock() + seconds, False
     with feed.watching_task(task.id, after=task.last_event) as watcher:
-        while event := await watcher.take(within_seconds=max(0.0, deadline - clock())):
+        while news := await watcher.take(within_seconds=max(0.0, deadline - clock())):
             is_changed = True
-            if event.status.is_final or not until_final:
+            if not until_final or (isinstance(news, TaskEvent) and news.status.is_final):
                 break
     return is_changed

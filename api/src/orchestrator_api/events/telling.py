@@ -18,7 +18,7 @@ from orchestrator_api.events.permits import Permit
 from orchestrator_api.events.streams import Telling
 from orchestrator_api.events.watchers import TaskWatcher, UserWatcher
 from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.events import EventPosition, TaskEvent
+from orchestrator_core.events import EventPosition, TaskEvent, TaskProgress
 from orchestrator_core.tasks import TaskId, TaskStatus, UserId
 
 HEARTBEAT_SECONDS = 15.0
@@ -42,12 +42,20 @@ class EventView(BaseModel):
     reason: Annotated[str | None, Field(description="why, if there is more to say")]
 
 
+class ProgressView(BaseModel):
+    """How far a task is that runs: the data of an event named ``progress``."""
+
+    task_id: Annotated[int, Field(examples=[1])]
+    progress: Annotated[float, Field(ge=0, le=1, examples=[0.4])]
+    progress_message: Annotated[str | None, Field(examples=["page 4 of 10"])]
+
+
 @asynccontextmanager
 async def telling_task(
     feed: EventFeed, task_id: TaskId, *, after: int, permit: Permit
 ) -> AsyncIterator[Telling]:
     """Tell the events of a task after number ``after`` until the final one."""
-    with feed.watching_task(task_id, after=after) as watcher:
+    with feed.watching_task(task_id, after=after, wants_progress=True) as watcher:
         yield Telling(_tell_task(watcher, permit), watcher.await_end)
 
 
@@ -73,6 +81,8 @@ async def _tell_task(watcher: TaskWatcher, permit: Permit) -> Pieces:
                 yield _to_comment("still here")
             case Enum():
                 yield _to_comment(news.value)
+            case TaskProgress():
+                yield _to_progress_piece(news)
             case TaskEvent():
                 yield _to_piece(news, str(news.seq))
                 if news.status.is_final:
@@ -95,6 +105,8 @@ async def _tell_user(feed: EventFeed, user_id: UserId, watch: UserWatch, permit:
                     yield _to_mark(max(feed.read_to, watcher.after))
                 case Enum():
                     yield _to_comment(news.value)
+                case TaskProgress():
+                    yield _to_progress_piece(news)
                 case TaskEvent():
                     yield _to_piece(news, to_id(news.position))
     except StoreUnavailableError:
@@ -113,17 +125,17 @@ async def _replay(feed: EventFeed, user_id: UserId, watch: UserWatch, permit: Pe
 
 async def _take_until_over(
     watcher: TaskWatcher | UserWatcher, permit: Permit
-) -> AsyncGenerator[TaskEvent | Enum | None, None]:
-    """Return each event, None for each silence, in the end why it is over."""
+) -> AsyncGenerator[TaskEvent | TaskProgress | Enum | None, None]:
+    """Return each event, what progress there is, None for each silence, and why it is over."""
     while True:
         within_seconds = min(HEARTBEAT_SECONDS, permit.left_seconds)
-        event = await watcher.take(within_seconds=within_seconds)
+        news = await watcher.take(within_seconds=within_seconds)
         # Asked after the wait, so that nothing is told to whom has logged out meanwhile.
         over = permit.expiry or watcher.ending
         if over is not None:
             yield over
             return
-        yield event
+        yield news
 
 
 def to_id(position: EventPosition) -> str:
@@ -142,6 +154,16 @@ def _to_piece(event: TaskEvent, name: str) -> bytes:
     )
     # JSON keeps line ends escaped, so the data is one line.
     return f"event: task\nid: {name}\ndata: {view.model_dump_json()}\n\n".encode()
+
+
+def _to_progress_piece(progress: TaskProgress) -> bytes:
+    view = ProgressView(
+        task_id=progress.task_id,
+        progress=progress.fraction,
+        progress_message=progress.message,
+    )
+    # Without an id: there is nothing to come back to, and the last event's stays.
+    return f"event: progress\ndata: {view.model_dump_json()}\n\n".encode()
 
 
 def _to_opening(name: str | None) -> bytes:

@@ -5,6 +5,7 @@ After: ``service`` does the work; errors become problems.
 """
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -123,12 +124,16 @@ async def read_task(
     """Show a task of the caller.
 
     With `wait`, the answer comes when the task is final; with `If-None-Match` too, when it has
-    changed in any way. When the time is over it comes in any case.
+    moved in any way; progress is no move. When the time is over it comes in any case.
     """
     if_none_match = request.headers.get("if-none-match")
     if wait and (if_none_match is None or is_current(if_none_match, _etag_of(task))):
         until_final = if_none_match is None
-        if await await_change(request, session, task, seconds=wait, until_final=until_final):
+        is_changed = await await_change(
+            request, session, task, seconds=wait, until_final=until_final
+        )
+        # Progress ends no waiting, but the answer shows it as it is then.
+        if is_changed or task.status is TaskStatus.PROCESSING:
             task = await service.read_again(task)
     return _show_task(task, if_none_match=if_none_match)
 
@@ -223,8 +228,12 @@ def _show_task(task: Task, *, if_none_match: str | None = None) -> Response:
 
 
 def _etag_of(task: Task) -> str:
-    # Each change of a task appends an event, so the last one's number names its state.
-    return f'"{task.id}-{task.last_event}"'
+    # Each change of a task appends an event, so the last one's number names its state; only the
+    # progress changes without.
+    if task.progress is None:
+        return f'"{task.id}-{task.last_event}"'
+    said = f"{task.progress} {task.progress_message}".encode()
+    return f'"{task.id}-{task.last_event}-{blake2b(said, digest_size=8).hexdigest()}"'
 
 
 def _to_json(view: BaseModel, headers: Mapping[str, str]) -> Response:

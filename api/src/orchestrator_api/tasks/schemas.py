@@ -125,7 +125,20 @@ class TaskSummaryView(BaseModel):
     timeout_seconds: Annotated[int, Field(description="for one attempt", examples=[60])]
     progress: Annotated[
         float | None,
-        Field(ge=0, le=1, description="null until something is known", examples=[1.0]),
+        Field(
+            ge=0,
+            le=1,
+            description="of the attempt that runs, as its handler tells it; 1 when completed; "
+            "null when nothing is known",
+            examples=[1.0],
+        ),
+    ]
+    progress_message: Annotated[
+        str | None,
+        Field(
+            description="what the handler says beside it; null unless the task runs",
+            examples=["page 4 of 10"],
+        ),
     ]
     priority: Priority
     run_at: Annotated[datetime | None, Field(description="not before this time; null: at once")]
@@ -203,7 +216,8 @@ def _to_fields(task: TaskSummary) -> dict[str, Any]:
         "attempts": task.attempts,
         "max_attempts": task.max_attempts,
         "timeout_seconds": task.timeout_seconds,
-        "progress": 1.0 if task.status is TaskStatus.COMPLETED else None,
+        "progress": 1.0 if task.status is TaskStatus.COMPLETED else task.progress,
+        "progress_message": task.progress_message,
         "priority": task.priority.name,
         "run_at": task.run_at,
         "retry_of": task.retry_of,

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator_core.events import EventPosition, TaskEvent
+from orchestrator_core.events import EventPosition, TaskEvent, TaskProgress
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.fractions import to_fraction
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.tasks import TaskId, TaskStatus, UserId
 
 CHANNEL = "orchestrator_events"
 """Of Postgres: says that there are events which nobody has been told of, never which."""
+
+MAX_RUNNING = 5_000
+"""Attempts at a time whose progress is looked for by user; some 10 ms."""
 
 _SQL = load_statements("events")
 
@@ -68,6 +72,16 @@ class EventStore:
             [_to_event(row) for row in events], _to_position(end), end["is_more_coming"]
         )
 
+    async def read_progress(
+        self, task_ids: Iterable[TaskId], user_ids: Iterable[UserId]
+    ) -> list[TaskProgress]:
+        """Return how far running attempts are, of some tasks and of all tasks of some users."""
+        async with self._database.answering("read progress") as connection:
+            rows = await connection.fetch(
+                _SQL["read_progress"], list(task_ids), list(user_ids), MAX_RUNNING
+            )
+        return [_to_progress(row) for row in rows]
+
     async def read_horizon(self) -> EventPosition:
         """Return the position that everything told so far is below, and the rest is not."""
         async with self._database.answering("read the horizon of events") as connection:
@@ -83,6 +97,15 @@ class EventStore:
 def _to_position(row: Mapping[str, Any]) -> EventPosition:
     return EventPosition(
         transaction=row["position"], task_id=TaskId(row["task_id"]), seq=row["seq"]
+    )
+
+
+def _to_progress(row: Mapping[str, Any]) -> TaskProgress:
+    return TaskProgress(
+        user_id=UserId(row["user_id"]),
+        task_id=TaskId(row["task_id"]),
+        fraction=to_fraction(float(row["progress"])),
+        message=row["message"],
     )
 
 

@@ -1,10 +1,10 @@
-"""Tasks in Postgres: claimed, settled, cancelled, rung again and read.
+"""Tasks in Postgres: claimed, settled, cancelled and read.
 
 Every move is one statement, so it is one transaction; a crash between any two
 lines leaves a state from which the sweep goes on.
 
 Before: ``submission_store`` has kept them; the worker claims and settles.
-After: the API reads ``Task`` rows; ``take_due_rings`` feeds the doorbell.
+After: the API reads ``Task`` rows; ``ring_store`` knows when to ring again.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from orchestrator_core.attempts import (
     Tending,
 )
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.fractions import to_fraction
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.tasks import (
     ErrorCode,
@@ -66,15 +67,6 @@ class Found:
     """Where looking ended for this time, wanted or not; None: there was nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
-class DueRing:
-    """A task whose doorbell should ring."""
-
-    task_id: TaskId
-    earlier_rings: int
-    """0 when it has not rung since it became due: surely needed, not a repetition."""
-
-
 class TaskStore:
     """The only way to the task tables."""
 
@@ -85,7 +77,7 @@ class TaskStore:
         """Return the task of this id, or None."""
         async with self._database.answering(f"find task {task_id}") as connection:
             row = await connection.fetchrow(_SQL["find_task"], task_id)
-        return None if row is None else Task(**_with_enums(row))
+        return None if row is None else Task(**_to_fields(row))
 
     async def list_for_user(
         self, user_id: UserId, wanted: TaskFilter, *, after: TaskId, limit: int
@@ -111,7 +103,7 @@ class TaskStore:
                 wanted.task_type,
                 limit,
             )
-        return Found([TaskSummary(**_with_enums(row)) for row in rows], scan_end)
+        return Found([TaskSummary(**_to_fields(row)) for row in rows], scan_end)
 
     async def claim(
         self, task_ids: Iterable[TaskId], *, worker_id: UUID, lease_seconds: float
@@ -172,22 +164,14 @@ class TaskStore:
         async with self._database.answering(f"cancel task {task_id}") as connection:
             return await connection.fetchval(_SQL["cancel_task"], task_id) is not None
 
-    async def fail_exhausted(self, *, limit: int) -> list[TaskId]:
-        """End tasks that lost the lease of their last attempt; return them."""
-        async with self._database.answering("fail exhausted tasks") as connection:
-            rows = await connection.fetch(_SQL["fail_exhausted"], limit)
-        return [TaskId(row["id"]) for row in rows]
 
-    async def take_due_rings(self, *, limit: int, ring_after_seconds: float) -> list[DueRing]:
-        """Take the doorbells to ring now; each comes again after ``ring_after_seconds``."""
-        async with self._database.answering("take due rings") as connection:
-            rows = await connection.fetch(_SQL["take_due_rings"], limit, ring_after_seconds)
-        return [DueRing(TaskId(row["task_id"]), row["rings"]) for row in rows]
-
-
-def _with_enums(row: Mapping[str, Any]) -> dict[str, Any]:
-    status, priority = TaskStatus(row["status"]), TaskPriority(row["priority"])
-    return {**row, "status": status, "priority": priority}
+def _to_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "status": TaskStatus(row["status"]),
+        "priority": TaskPriority(row["priority"]),
+        "progress": to_fraction(row["progress"]),
+    }
 
 
 def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:

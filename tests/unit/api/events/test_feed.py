@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from event_builders import a_position, an_event
+from event_builders import a_position, a_progress, an_event, seq_of
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.watchers import MAX_WAITING, Ending
 from orchestrator_api.metrics import EventMetrics
 from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.events import EventPosition, TaskEvent
+from orchestrator_core.events import EventPosition, TaskEvent, TaskProgress
 from orchestrator_core.postgres.event_store import EventPage
 from orchestrator_core.tasks import TaskId, UserId
 
@@ -26,10 +26,12 @@ class History:
 
     def __init__(self) -> None:
         self.events: list[TaskEvent] = []
+        self.running: list[TaskProgress] = []
         self.horizon = a_position(100)
         self.is_away = False
         self.is_more_coming = False
         self.readings: asyncio.Queue[str] = asyncio.Queue()
+        self.asked_for_progress: list[tuple[list[TaskId], list[UserId]]] = []
 
     def write(self, *events: TaskEvent) -> None:
         self.events += events
@@ -48,6 +50,14 @@ class History:
         end = seen[-1].position if len(seen) == max_scan else self.horizon
         own = [each for each in seen if each.user_id in user_ids]
         return EventPage(own, end, self.is_more_coming or len(seen) == max_scan)
+
+    async def read_progress(
+        self, task_ids: Sequence[TaskId], user_ids: Sequence[UserId]
+    ) -> list[TaskProgress]:
+        self.asked_for_progress.append((list(task_ids), list(user_ids)))
+        return [
+            each for each in self.running if each.task_id in task_ids or each.user_id in user_ids
+        ]
 
     async def read_horizon(self) -> EventPosition:
         self._note("horizon")
@@ -97,8 +107,8 @@ async def test_of_two_who_watch_a_task_each_gets_what_he_lacks(
         first = [await fresh.take(within_seconds=0) for _ in range(4)]
         second = [await returned.take(within_seconds=0) for _ in range(2)]
 
-    assert [event and event.seq for event in first] == [1, 2, 3, None]
-    assert [event and event.seq for event in second] == [3, None]
+    assert [seq_of(each) for each in first] == [1, 2, 3, None]
+    assert [seq_of(each) for each in second] == [3, None]
 
 
 async def test_a_user_who_came_between_two_readings_is_told_what_comes_after(
@@ -128,7 +138,7 @@ async def test_what_lies_before_the_watching_is_replayed_and_nothing_is_told_twi
             live = [await watch.watcher.take(within_seconds=0) for _ in range(4)]
 
     assert replayed == [3, 4, 5]
-    assert [event and event.seq for event in live] == [6, 7, 8, None]
+    assert [seq_of(each) for each in live] == [6, 7, 8, None]
 
 
 async def test_who_falls_behind_costs_no_other_an_event_and_is_told_the_rest_from_the_history(
@@ -145,9 +155,9 @@ async def test_who_falls_behind_costs_no_other_an_event_and_is_told_the_rest_fro
         await feed.read()
         behind = [each.watcher.is_behind for each in (slow, quick)]
 
-        told = []
+        told: list[int | None] = []
         while event := await slow.watcher.take(within_seconds=0):
-            told.append(event.seq)
+            told.append(seq_of(event))
         again = await feed.catch_up(slow.watcher)
         told += [event.seq async for page in feed.replay(ADA, again) for event in page.events]
         history.write(an_event(MAX_WAITING + 2, transaction=3_000))
@@ -156,8 +166,7 @@ async def test_who_falls_behind_costs_no_other_an_event_and_is_told_the_rest_fro
 
     assert behind == [True, False]
     assert told == list(range(1, MAX_WAITING + 2))
-    assert now is not None
-    assert now.seq == MAX_WAITING + 2
+    assert seq_of(now) == MAX_WAITING + 2
 
 
 async def test_a_task_with_a_long_history_is_told_as_its_watcher_reads(
@@ -165,12 +174,12 @@ async def test_a_task_with_a_long_history_is_told_as_its_watcher_reads(
 ) -> None:
     count = 2 * MAX_WAITING + 10
     history.write(*(an_event(seq) for seq in range(1, count + 1)))
-    told: list[int] = []
+    told: list[int | None] = []
     with feed.watching_task(TaskId(1), after=0) as watcher:
         while len(told) < count:
             await feed.read()
             while event := await watcher.take(within_seconds=0):
-                told.append(event.seq)
+                told.append(seq_of(event))
 
     assert told == list(range(1, count + 1))
 
@@ -221,3 +230,39 @@ async def test_leaving_ends_every_watching_also_those_that_come_later(feed: Even
 
     assert endings == [Ending.LEAVING] * 3
     assert not was_drained
+
+
+async def test_progress_goes_to_who_wants_it_of_that_task_and_to_its_user(
+    feed: EventFeed, history: History
+) -> None:
+    mine, foreign = a_progress(0.4), a_progress(0.7, task_id=TaskId(2), user_id=EVE)
+    history.running = [mine, foreign]
+    with (
+        feed.watching_task(TaskId(1), after=0, wants_progress=True) as follower,
+        feed.watching_task(TaskId(1), after=0) as poller,
+    ):
+        async with feed.watching_user(ADA, after=None) as user:
+            await feed.read()
+            told = [
+                [await each.take(within_seconds=0) for _ in range(2)]
+                for each in (follower, poller, user.watcher)
+            ]
+
+    assert told == [[mine, None], [None, None], [mine, None]]
+
+
+async def test_progress_is_read_about_once_a_second_however_often_events_are(
+    feed: EventFeed, history: History
+) -> None:
+    with feed.watching_task(TaskId(1), after=0, wants_progress=True):
+        for _ in range(5):
+            await feed.read()
+
+    assert history.asked_for_progress == [([TaskId(1)], [])]
+
+
+async def test_for_long_polls_alone_no_progress_is_read(feed: EventFeed, history: History) -> None:
+    with feed.watching_task(TaskId(1), after=0):
+        await feed.read()
+
+    assert history.asked_for_progress == []

@@ -9,7 +9,7 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 import orchestrator_api.events.telling as tellings
-from event_builders import a_position, an_event
+from event_builders import a_position, a_progress, an_event
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.permits import Permit
 from orchestrator_api.events.telling import telling_task, telling_user
@@ -39,6 +39,9 @@ class Silence:
         if self.is_away:
             raise StoreUnavailableError("postgres", "read")
         return EventPage([], a_position(7), is_more_coming=False)
+
+    async def read_progress(self, *_: object) -> list[Any]:
+        return []
 
     async def read_horizon(self):
         return a_position(7)
@@ -104,3 +107,20 @@ async def test_a_history_that_cannot_be_read_ends_the_stream_so_that_its_client_
         *_, last = [each.decode() async for each in telling.pieces]
 
     assert last == ": the history can't be read now: come back\n\n"
+
+
+async def test_progress_has_no_id_so_that_coming_back_is_about_events() -> None:
+    feed = a_feed()
+    async with telling_task(feed, TaskId(1), after=0, permit=a_permit()) as telling:
+        [watcher] = feed._by_task[TaskId(1)]  # noqa: SLF001 - offers what a reading would
+        watcher.offer_progress([a_progress(0.25, message="a\nb")])
+        _, piece = [(await anext(telling.pieces)).decode() for _ in range(2)]
+        await telling.pieces.aclose()
+
+    event, data, *rest = piece.split("\n")
+    assert (event, rest) == ("event: progress", ["", ""])
+    assert json.loads(data.removeprefix("data: ")) == {
+        "task_id": 1,
+        "progress": 0.25,
+        "progress_message": "a\nb",
+    }

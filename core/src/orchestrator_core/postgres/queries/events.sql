@@ -42,6 +42,30 @@ SELECT coalesce(last.position, horizon.position), coalesce(last.task_id, 0), coa
 FROM horizon LEFT JOIN last ON true
 ORDER BY is_more_coming NULLS FIRST, position, task_id, seq;
 
+-- name: read_progress
+-- How far attempts are that run now: of tasks $1, and of users $2. The latter are found among the $3
+-- leases that end soonest, as live_tasks_first_ring has them; more are not shown. The rest by
+-- primary keys; OFFSET 0 leaves no other plan.
+WITH running AS (
+    SELECT task_id, progress, progress_message
+    FROM live_tasks
+    WHERE task_id = ANY($1::bigint[]) AND lease_token IS NOT NULL AND progress IS NOT NULL
+    UNION
+    SELECT task_id, progress, progress_message
+    FROM (
+        SELECT task_id, lease_token, progress, progress_message
+        FROM live_tasks
+        WHERE rings = 0 AND ring_at > now() AND cardinality($2::bigint[]) > 0
+        ORDER BY ring_at
+        LIMIT $3
+    ) AS soonest
+    WHERE lease_token IS NOT NULL AND progress IS NOT NULL
+)
+SELECT r.task_id, r.progress, nullif(r.progress_message, '') AS message, owner.user_id
+FROM running r
+CROSS JOIN LATERAL (SELECT user_id FROM tasks WHERE id = r.task_id OFFSET 0) AS owner
+WHERE r.task_id = ANY($1::bigint[]) OR owner.user_id = ANY($2::bigint[]);
+
 -- name: read_horizon
 -- The position that everything told so far is below.
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
