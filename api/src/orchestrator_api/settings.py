@@ -87,6 +87,15 @@ class ApiSettings(Settings):
     """All bodies of requests under way together; beyond it 503, so that memory stays bounded."""
     waiting_tasks: int = Field(default=2_000, gt=0, alias="ORCHESTRATOR_API_WAITING_TASKS")
     """Requests that wait for the next commit; at 3,000 inserts a second, less than a second."""
+    ring_lost_seconds: float = Field(
+        default=10.0, gt=0, le=60, alias="ORCHESTRATOR_API_RING_LOST_SECONDS"
+    )
+    """A confirm takes milliseconds; after this the sweep takes a new task's ring for lost."""
+    ring_again_seconds: float = Field(
+        default=30.0, gt=0, le=60, alias="ORCHESTRATOR_API_RING_AGAIN_SECONDS"
+    )
+    """Repeated rings repair a wiped broker within the promised minute; oftener would be idle
+    writes."""
     db_connections: int = Field(default=8, ge=2, le=100, alias="ORCHESTRATOR_API_DB_CONNECTIONS")
 
     file_limit_bytes: int = Field(

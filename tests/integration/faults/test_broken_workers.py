@@ -112,8 +112,12 @@ def test_tasks_that_hang_are_ended_in_time_alone(trial: StartTrial) -> None:
 
     with trial("F-07 tasks hang", make_task=a_sleep) as told:
         hanging = [
-            told.submit({**a_submission(task_type, seconds=3600), **bounds})
-            for task_type in ("demo_sleep", "demo_spin")
+            told.submit({**submission, **bounds})
+            for submission in (
+                a_submission("demo_sleep", seconds=3600),
+                a_submission("demo_spin", seconds=3600),
+                a_submission("demo_hang"),
+            )
         ]
 
     for task_id in hanging:

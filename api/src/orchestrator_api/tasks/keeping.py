@@ -47,7 +47,13 @@ class Rings(Protocol):
         """Ring soon, without waiting."""
 
 
-def build_keepers(store: Store, rings: Rings, *, max_waiting: int) -> Keepers:
+def build_keepers(
+    store: Store,
+    rings: Rings,
+    *,
+    max_waiting: int,
+    ring_after_seconds: float = FIRST_RING_LOST_SECONDS,
+) -> Keepers:
     """Return the batchers that keep tasks.
 
     The ring belongs to the flush, not to a request: it is offered even when every
@@ -55,7 +61,7 @@ def build_keepers(store: Store, rings: Rings, *, max_waiting: int) -> Keepers:
     """
 
     async def keep(submissions: Sequence[Submission]) -> list[Verdict]:
-        verdicts = await store.keep(submissions, ring_after_seconds=FIRST_RING_LOST_SECONDS)
+        verdicts = await store.keep(submissions, ring_after_seconds=ring_after_seconds)
         for verdict in verdicts:
             if isinstance(verdict, Kept):
                 rings.offer(verdict.due_ids)

@@ -51,12 +51,19 @@ class Submitting:
     """The use cases that make tasks."""
 
     def __init__(
-        self, store: SubmissionStore, catalogue: Catalogue, keepers: Keepers, rings: FirstRings
+        self,
+        store: SubmissionStore,
+        catalogue: Catalogue,
+        keepers: Keepers,
+        rings: FirstRings,
+        *,
+        ring_after_seconds: float = FIRST_RING_LOST_SECONDS,
     ) -> None:
         self._store = store
         self._catalogue = catalogue
         self._keepers = keepers
         self._rings = rings
+        self._ring_after_seconds = ring_after_seconds
 
     async def submit(self, wish: SubmitTask, origin: Origin) -> Accepted:
         """Keep a task; when this returns, its row is committed.
@@ -103,7 +110,7 @@ class Submitting:
             StoreUnavailableError: nothing is known to be kept.
         """
         verdict = await self._store.retry(
-            task.id, trace_context=trace_context, ring_after_seconds=FIRST_RING_LOST_SECONDS
+            task.id, trace_context=trace_context, ring_after_seconds=self._ring_after_seconds
         )
         match verdict:
             case Kept(task_ids, due_ids):

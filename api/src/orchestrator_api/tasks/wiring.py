@@ -7,7 +7,7 @@ After: it runs the services; requests find the rest in ``request.state``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator_api.dispatching import FirstRings
+from orchestrator_api.dispatching import FIRST_RING_LOST_SECONDS, FirstRings
 from orchestrator_api.running import Drainable, Service
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.keeping import Keepers, build_keepers
@@ -51,6 +51,7 @@ def build_task_parts(
     *,
     announce: Callable[[], None],
     max_waiting: int,
+    ring_after_seconds: float = FIRST_RING_LOST_SECONDS,
 ) -> TaskParts:
     """Return the parts.
 
@@ -60,15 +61,20 @@ def build_task_parts(
         cache: for those that are final.
         announce: called when a task was moved.
         max_waiting: submissions that wait for a commit; see ``ApiSettings.waiting_tasks``.
+        ring_after_seconds: see ``ApiSettings.ring_lost_seconds``.
     """
     store, submissions = TaskStore(database), SubmissionStore(database)
     catalogue = Catalogue(WorkerStore(database))
     rings = FirstRings(doorbell)
-    keepers = build_keepers(submissions, rings, max_waiting=max_waiting)
+    keepers = build_keepers(
+        submissions, rings, max_waiting=max_waiting, ring_after_seconds=ring_after_seconds
+    )
     remembered = RememberedTasks(store, cache)
     return TaskParts(
         catalogue=catalogue,
-        submitting=Submitting(submissions, catalogue, keepers, rings),
+        submitting=Submitting(
+            submissions, catalogue, keepers, rings, ring_after_seconds=ring_after_seconds
+        ),
         tasks=TaskService(store, remembered, announce),
         keepers=keepers,
         rings=rings,

@@ -11,6 +11,8 @@ import asyncio
 import os
 import signal
 import time
+from collections import deque
+from itertools import repeat
 
 from pydantic import Field
 
@@ -40,6 +42,10 @@ class Crash(Payload):
     """Which signal the process sends to itself."""
 
     signal: int = Field(default=int(signal.SIGKILL), ge=1, le=64)
+
+
+class Nothing(Payload):
+    """No fields."""
 
 
 class Allocate(Payload):
@@ -93,6 +99,13 @@ def spin(payload: Sleep, context: TaskContext) -> ResultFile:
         turns += 1
         now = time.monotonic()
     return _text(f"spun {turns} times in {payload.seconds:g} s")
+
+
+@handlers.register("demo_hang", payload=Nothing, timeout_seconds=900)
+def hang(_: Nothing, __: TaskContext) -> ResultFile:
+    """Never come back from C, where no signal is looked at; only the time limit ends it."""
+    deque(repeat(None), maxlen=0)
+    raise AssertionError("an endless loop has ended")
 
 
 @handlers.register("demo_allocate", payload=Allocate, memory_bytes=512 * 1024 * 1024)
