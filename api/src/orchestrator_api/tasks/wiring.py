@@ -44,7 +44,7 @@ class TaskParts:
         return (self.keepers.singles, self.keepers.bulks, self.rings)
 
 
-def build_task_parts(
+def build_task_parts(  # noqa: PLR0913 - stores, and what settings say about them
     database: Database,
     doorbell: Doorbell,
     cache: Cache,
