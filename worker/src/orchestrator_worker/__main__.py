@@ -50,7 +50,9 @@ def _command(name: str) -> Coroutine[Any, Any, None]:
     postgres = read_settings(PostgresSettings)
     if name == "publish-types":
         return publish_types(postgres)
-    return serve(read_settings(WorkerSettings), postgres=postgres, amqp=read_settings(AmqpSettings))
+    settings = read_settings(WorkerSettings)
+    configure_logs(app="worker", level=settings.log_level)
+    return serve(settings, postgres=postgres, amqp=read_settings(AmqpSettings))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ async def serve(
                 )
             ),
             open_lease_store=functools.partial(opened_lease_store, postgres),
-            lanes=await stack.enter_async_context(Lanes.open(settings.concurrency, chance=chance)),
+            lanes=await stack.enter_async_context(
+                Lanes.open(settings.concurrency, chance=chance, log_level=settings.log_level)
+            ),
             handlers=discover_handlers(),
             chance=chance,
         )

@@ -93,17 +93,18 @@ class Cancellation:
             raise AttemptCancelled
 
 
-def prepare(lifeline: Connection, reports: socket.socket) -> None:
+def prepare(lifeline: Connection, reports: socket.socket, log_level: str) -> None:
     """Make a new child ready: it dies with its worker, logs like it and knows every handler.
 
     Args:
         lifeline: ends when the worker does, however that happens. Nothing is ever sent on it.
         reports: where progress goes; the lane's for as long as there is a child.
+        log_level: the worker's own.
     """
     global _reports  # noqa: PLW0603 - a call's arguments are pickled, which no socket survives
     _reports = reports
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
-    configure_logs(app="worker")
+    configure_logs(app="worker", level=log_level)
     _discovered()
 
 

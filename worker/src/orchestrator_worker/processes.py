@@ -61,9 +61,10 @@ _log = structlog.get_logger(__name__)
 class Lane:
     """One child process, replaced whenever it dies."""
 
-    def __init__(self, context: ForkServerContext, lifeline: Connection) -> None:
+    def __init__(self, context: ForkServerContext, lifeline: Connection, log_level: str) -> None:
         self._context = context
         self._lifeline = lifeline
+        self._log_level = log_level
         self._reports = ReportPair()
         self._number = 0
         self._pool = self._open_pool()
@@ -116,7 +117,7 @@ class Lane:
         return ProcessPool(
             max_workers=1,
             initializer=children.prepare,
-            initargs=(self._lifeline, self._reports.childs),
+            initargs=(self._lifeline, self._reports.childs, self._log_level),
             context=self._context,
         )
 
@@ -124,23 +125,25 @@ class Lane:
 class Lanes:
     """As many lanes as slots. ``open`` makes them; ``warm`` starts their children."""
 
-    def __init__(self, count: int, *, chance: Random) -> None:
+    def __init__(self, count: int, *, chance: Random, log_level: str = "INFO") -> None:
         self._chance = chance
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         # Only this process holds the other end, so it closes whenever this process ends.
         self._lifeline, self._own_end = context.Pipe(duplex=False)
-        self._all = [Lane(context, self._lifeline) for _ in range(count)]
+        self._all = [Lane(context, self._lifeline, log_level) for _ in range(count)]
         self._free: asyncio.Queue[Lane] = asyncio.Queue()
         for lane in self._all:
             self._free.put_nowait(lane)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, count: int, *, chance: Random) -> AsyncIterator[Self]:
+    async def open(
+        cls, count: int, *, chance: Random, log_level: str = "INFO"
+    ) -> AsyncIterator[Self]:
         """Open ``count`` lanes without starting a process; end all children in the end."""
         CONSTS.term_timeout = _KILL_SECONDS
-        lanes = cls(count, chance=chance)
+        lanes = cls(count, chance=chance, log_level=log_level)
         try:
             yield lanes
         finally:
