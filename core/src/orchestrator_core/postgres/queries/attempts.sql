@@ -3,7 +3,9 @@
 -- hints: each message brings the task it names, by primary key, but one that waits with a higher
 -- priority goes first, and a message whose task can't be had brings the next of those that wait.
 -- Only as many rows are locked as are taken, so that workers side by side don't hide rows from each
--- other. The attempt is counted here, so that a task which kills its worker runs out.
+-- other. The attempt is counted here, so that a task which kills its worker runs out. Rows are found
+-- through arrays: the planner takes a LIMIT that is a query for a tenth of the table, and would join
+-- by reading all of it.
 -- now() and not clock_timestamp(): only what is stable can bound an index scan. Uses
 -- live_tasks_pkey, live_tasks_waiting and tasks_pkey.
 WITH hinted AS MATERIALIZED (
@@ -67,19 +69,19 @@ WITH hinted AS MATERIALIZED (
         lease_until = clock_timestamp() + make_interval(secs => $3::float8),
         ring_at = clock_timestamp() + make_interval(secs => $3::float8), rings = 0,
         progress = NULL, progress_message = NULL
-    FROM (SELECT task_id FROM unhinted UNION ALL SELECT task_id FROM as_hinted) free
-    WHERE l.task_id = free.task_id
+    WHERE l.task_id = ANY(
+        ARRAY(SELECT task_id FROM unhinted UNION ALL SELECT task_id FROM as_hinted)
+    )
     RETURNING l.task_id, l.lease_token, l.lease_until
 ), claimed AS (
     UPDATE tasks t
     SET status = 'PROCESSING', epoch = t.epoch + 1, attempts = t.attempts + 1,
         started_at = coalesce(t.started_at, clock_timestamp()), updated_at = clock_timestamp(),
         last_event = t.last_event + 1
-    FROM leased
-    WHERE t.id = leased.task_id
-    RETURNING t.id AS task_id, t.user_id, t.task_type, t.payload, t.epoch, leased.lease_token,
+    WHERE t.id = ANY(ARRAY(SELECT task_id FROM leased))
+    RETURNING t.id AS task_id, t.user_id, t.task_type, t.payload, t.epoch,
               t.attempts AS attempt, t.max_attempts, t.timeout_seconds, t.trace_context,
-              leased.lease_until, t.last_event, t.priority
+              t.last_event, t.priority
 ), told AS (
     INSERT INTO task_events (task_id, seq, epoch, status, kind, actor)
     SELECT task_id, last_event, epoch, 'PROCESSING', 'CLAIMED', $2::uuid::text FROM claimed
@@ -87,6 +89,7 @@ WITH hinted AS MATERIALIZED (
 SELECT task_id, user_id, task_type, payload, epoch, lease_token, attempt, max_attempts,
        timeout_seconds, trace_context, lease_until
 FROM claimed
+JOIN leased USING (task_id)
 ORDER BY priority DESC, task_id;
 
 -- name: extend_leases
