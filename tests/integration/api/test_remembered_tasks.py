@@ -282,7 +282,9 @@ async def test_a_stale_or_poisoned_entry_is_passed_over_and_replaced(
     assert (shown["id"], shown["user_id"], shown["status"]) == (
         *(final_task.id, user.id, "CANCELLED"),
     )
-    assert (shown["error_message"], shown["payload"]) == (None, {"note": "grüße 🐘"})
+    assert (shown["error_message"], shown["payload"]) == (
+        *("its owner asked for it", {"note": "grüße 🐘"}),
+    )
 
     async def is_replaced() -> bool:
         return await redis.run("look", lambda raw: raw.get(f"cache:{name}")) != poisoned

@@ -75,7 +75,7 @@ async def test_a_waiting_and_a_running_task_are_cancelled_and_stay_so(
         answers = [await client.post(path, headers=user.headers) for _ in range(2)]
 
         assert [answer.status_code for answer in answers] == [200, 200]
-        assert answers[0].json()["status"] == "CANCELLED"
+        assert answers[0].json()["status"] == answers[0].json()["error_code"] == "CANCELLED"
         assert answers[0].json() == answers[1].json() == await read_task(client, user, task_id)
 
 
