@@ -29,10 +29,6 @@ from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
 
-FIRST_RING_LOST_SECONDS = 10.0
-"""A confirm takes milliseconds; after this the sweep takes a first ring for lost."""
-RING_AGAIN_SECONDS = 30.0
-"""Repeated rings repair a wiped broker within the promised minute; oftener would be idle writes."""
 SWEEP_SECONDS = 1.0
 PAGE_RINGS = 500
 """One statement and one batch of confirms; some 50 ms."""
@@ -134,8 +130,8 @@ class Sweep:
         bell: Bell,
         *,
         chance: Random,
+        ring_again_seconds: float,
         announce: Callable[[], None] = lambda: None,
-        ring_again_seconds: float = RING_AGAIN_SECONDS,
     ) -> None:
         """Take the stores.
 
@@ -143,8 +139,8 @@ class Sweep:
             rings: knows what is due.
             bell: to ring.
             chance: keeps replicas apart.
-            announce: called when tasks were ended, for those who follow them.
             ring_again_seconds: until a ring that led to nothing is repeated.
+            announce: called when tasks were ended, for those who follow them.
         """
         self._rings = rings
         self._bell = bell

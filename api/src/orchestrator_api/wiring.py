@@ -94,6 +94,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         cache,
         announce=watching.announcer.offer,
         max_waiting=settings.api.waiting_tasks,
+        ring_after_seconds=settings.api.ring_lost_seconds,
     )
     files = build_files(settings.api, PostgresUploadStore(database), PostgresResultStore(database))
     limiter = Limiter(
@@ -104,7 +105,13 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         limiter,
         *accounts.services,
         *task_parts.services,
-        Sweep(RingStore(database), doorbell, chance=chance, announce=watching.announcer.offer),
+        Sweep(
+            RingStore(database),
+            doorbell,
+            chance=chance,
+            announce=watching.announcer.offer,
+            ring_again_seconds=settings.api.ring_again_seconds,
+        ),
         Pruning(
             account_store, worker_store, SubmissionStore(database), files.uploads, chance=chance
         ),

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_api.dispatching import PAGE_RINGS, RING_AGAIN_SECONDS, FirstRings, Sweep
+from orchestrator_api.dispatching import PAGE_RINGS, FirstRings, Sweep
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
+
+RING_AGAIN_SECONDS = 30.0
 
 
 class ABell:
@@ -143,7 +145,7 @@ async def sweep(rings: SomeRings, *, depth_messages: int = 0) -> list[int]:
     """Sweep once over a queue with so many messages; return for whom it rang."""
     bell = ABell()
     bell.depth = depth_messages
-    await Sweep(rings, bell, chance=Random(1)).sweep()
+    await Sweep(rings, bell, chance=Random(1), ring_again_seconds=RING_AGAIN_SECONDS).sweep()
     return bell.rung
 
 
@@ -204,7 +206,13 @@ async def test_in_a_deep_backlog_only_what_was_overtaken_rings_a_hundred_a_sweep
 async def test_without_rabbitmq_nothing_is_taken_and_what_is_lost_ends_all_the_same() -> None:
     rings, bell, announced = SomeRings(first=3, repeats=3, waiting=3), ABell(), []
     bell.is_away = True
-    sweep = Sweep(rings, bell, chance=Random(1), announce=lambda: announced.append("ended"))
+    sweep = Sweep(
+        rings,
+        bell,
+        chance=Random(1),
+        ring_again_seconds=RING_AGAIN_SECONDS,
+        announce=lambda: announced.append("ended"),
+    )
 
     with pytest.raises(StoreUnavailableError):
         await sweep.sweep()

@@ -54,7 +54,7 @@ class Rings:
 
 @asynccontextmanager
 async def running(store: SlowStore, rings: Rings) -> AsyncIterator[Keepers]:
-    keepers = build_keepers(store, rings, max_waiting=10)
+    keepers = build_keepers(store, rings, max_waiting=10, ring_after_seconds=10)
     services = [asyncio.create_task(each.run()) for each in (keepers.singles, keepers.bulks)]
     try:
         yield keepers

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from orchestrator_api.dispatching import FIRST_RING_LOST_SECONDS
 from orchestrator_core.batching import Batcher
 from orchestrator_core.submissions import Kept, Submission, Verdict
 from orchestrator_core.tasks import TaskId
@@ -52,7 +51,7 @@ def build_keepers(
     rings: Rings,
     *,
     max_waiting: int,
-    ring_after_seconds: float = FIRST_RING_LOST_SECONDS,
+    ring_after_seconds: float,
 ) -> Keepers:
     """Return the batchers that keep tasks.
 

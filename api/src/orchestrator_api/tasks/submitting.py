@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestrator_api.dispatching import FIRST_RING_LOST_SECONDS, FirstRings
+from orchestrator_api.dispatching import FirstRings
 from orchestrator_api.errors import (
     ConflictError,
     FieldFault,
@@ -57,7 +57,7 @@ class Submitting:
         keepers: Keepers,
         rings: FirstRings,
         *,
-        ring_after_seconds: float = FIRST_RING_LOST_SECONDS,
+        ring_after_seconds: float,
     ) -> None:
         self._store = store
         self._catalogue = catalogue

@@ -7,7 +7,7 @@ After: it runs the services; requests find the rest in ``request.state``.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestrator_api.dispatching import FIRST_RING_LOST_SECONDS, FirstRings
+from orchestrator_api.dispatching import FirstRings
 from orchestrator_api.running import Drainable, Service
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.keeping import Keepers, build_keepers
@@ -51,7 +51,7 @@ def build_task_parts(  # noqa: PLR0913 - stores, and what settings say about the
     *,
     announce: Callable[[], None],
     max_waiting: int,
-    ring_after_seconds: float = FIRST_RING_LOST_SECONDS,
+    ring_after_seconds: float,
 ) -> TaskParts:
     """Return the parts.
 
