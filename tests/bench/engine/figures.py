@@ -48,6 +48,21 @@ class Cell:
         return faults
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roofline:
+    """What this machine could do at most."""
+
+    cores: int
+    cpu_us: Mapping[str, float]
+    """Per task: of each server, and of the thinnest client of each."""
+    fsync_us: float
+
+    @property
+    def per_second(self) -> float:
+        """Return tasks per second when every core works all the time."""
+        return self.cores / sum(self.cpu_us.values()) * 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Repetitions of one figure."""

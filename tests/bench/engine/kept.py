@@ -61,6 +61,12 @@ class Kept:
                     return
             await asyncio.sleep(_LOOK_SECONDS)
 
+    async def declare(self) -> None:
+        """Make the queue, empty, where no worker has done so."""
+        await self._channel.declare_queue(
+            self._system.queue, durable=True, arguments=dict(self._system.queue_arguments)
+        )
+
     async def count_messages(self) -> int:
         """Return how many messages wait, nobody holding them."""
         queue = await self._channel.declare_queue(self._system.queue, passive=True)

@@ -4,19 +4,26 @@ Before: ``cli`` has servers.
 After: cells for ``summarizing``; faults for the exit status.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.engine.figures import Cell
+from tests.bench.engine.http_rounds import measure_http
+from tests.bench.engine.machines import start_observing
+from tests.bench.engine.roofline import measure_roofline
 from tests.bench.engine.saying import say
 from tests.bench.engine.scenarios import Place, drain, latency, steady
+from tests.bench.engine.summarizing import Findings
 from tests.bench.engine.systems import OURS, SYSTEMS, System
 from tests.bench.engine.worker_profile import build_worker_profile
 from tests.bench.engine.workers import publish_types
+from tests.bench.engine.writing import write_results
 from tests.bench.stores import Addresses, Servers, make_database, make_vhost
 
+ROOFLINE_TASKS = 10_000
 STEADY_SECONDS = 6.0
 LATENCY_TASKS = 200
 
@@ -34,13 +41,28 @@ class Options:
 
 
 async def run(servers: Servers, folder: Path, options: Options) -> list[str]:
-    """Measure everything; return what counts for nothing."""
+    """Measure everything, write what was found; return what counts for nothing."""
+    machine = start_observing()
     systems = [SYSTEMS[name] for name in options.systems]
     places = [await _prepare(servers, folder, system) for system in systems]
+    roofline = None
+    if "roofline" in options.scenarios and OURS in systems:
+        say("roofline: the servers and the thinnest client (about 30 s)")
+        place = places[systems.index(OURS)]
+        roofline = await measure_roofline(place, tasks=ROOFLINE_TASKS, cores=os.cpu_count() or 1)
+        say(f"roofline: {roofline.per_second:.0f}/s")
     cells = await _measure(places, options)
-    return [
+    http_rates = (
+        await measure_http(servers, folder, options.systems, rounds=options.repetitions)
+        if "http" in options.scenarios
+        else {}
+    )
+    findings = Findings(cells=cells, roofline=roofline, http_rates=http_rates)
+    faults = [
         f"{cell.system} {cell.scenario}: {fault}" for cell in cells for fault in cell.find_faults()
     ]
+    write_results(options.results, findings, machine(), faults)
+    return faults
 
 
 async def profile(servers: Servers, folder: Path, *, tasks: int) -> str:
