@@ -127,6 +127,9 @@ def _server_settings(settings: PostgresSettings, application: str) -> dict[str, 
         "application_name": application,
         # Plans are cached per statement; compiling them costs more than these statements take.
         "jit": "off",
+        # Plans outlive the sizes they were made for: a table that was empty then may hold a
+        # backlog now. Every statement here has its index; what has none is still read whole.
+        "enable_seqscan": "off",
         "statement_timeout": str(milliseconds),
         "lock_timeout": str(milliseconds // 2),
         "idle_in_transaction_session_timeout": "10000",
