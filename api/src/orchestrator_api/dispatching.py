@@ -40,8 +40,8 @@ MAX_OVERTAKEN = 100
 """Of one sweep; all that a deep backlog whose messages wait may cost in writes."""
 OVERTAKEN_SECONDS = 60.0
 """Messages are delivered in order, but for batches and rings that were a sweep late."""
-OVERTAKEN_AGAIN_SECONDS = 300.0
-"""Its new message goes to the end of a deep queue; sooner would pile up messages."""
+OVERTAKEN_SILENT_SECONDS = 300.0
+"""Its new message went to the end of a deep queue; sooner would pile up messages."""
 _MAX_WAITING_RINGS = 20_000
 """A ring is a few dozen bytes; beyond that RabbitMQ is away and the sweep has to ring anyway."""
 _PAUSE_SECONDS = 1.0
@@ -116,7 +116,7 @@ class Rings(Protocol):
         """Take what waits and rang long ago."""
 
     async def take_overtaken(
-        self, *, limit: int, ring_after_seconds: float, by_seconds: float
+        self, *, limit: int, ring_after_seconds: float, by_seconds: float, silent_seconds: float
     ) -> Sequence[TaskId]:
         """Take what waits while tasks of its priority run that became due later."""
 
@@ -220,8 +220,9 @@ class Sweep:
         if MAX_COUNTED <= waiting <= depth_messages:
             overtaken = await self._rings.take_overtaken(
                 limit=MAX_OVERTAKEN,
-                ring_after_seconds=OVERTAKEN_AGAIN_SECONDS,
+                ring_after_seconds=self._ring_again_seconds,
                 by_seconds=OVERTAKEN_SECONDS,
+                silent_seconds=OVERTAKEN_SILENT_SECONDS,
             )
             await self._ring(overtaken, reason="overtaken")
 

@@ -90,7 +90,9 @@ async def take_repeats(rings: RingStore, *, limit: int = 100) -> list[TaskId]:
 
 
 async def take_overtaken(rings: RingStore) -> list[TaskId]:
-    return await rings.take_overtaken(limit=100, ring_after_seconds=300, by_seconds=60)
+    return await rings.take_overtaken(
+        limit=100, ring_after_seconds=AGAIN_SECONDS, by_seconds=60, silent_seconds=300
+    )
 
 
 async def execute(database: Database, statement: str, *arguments: object) -> None:
@@ -232,11 +234,19 @@ async def test_who_waits_is_counted_up_to_a_limit(
 async def test_what_others_of_its_priority_have_overtaken_rings_and_nothing_else(
     rings: RingStore, tasks: TaskStore, database: Database, user_id: UserId
 ) -> None:
-    lost, low, runs, behind = await keep(database, user_id, NORMAL, LOW, NORMAL, NORMAL)
+    lost, rung, low, runs, behind = await keep(
+        *(database, user_id), *(NORMAL, NORMAL, LOW, NORMAL, NORMAL)
+    )
     await execute(
         database,
-        "UPDATE live_tasks SET due_at = now() - interval '2 min' WHERE task_id = ANY($1::bigint[])",
+        "UPDATE live_tasks SET due_at = now() - interval '9 min',"
+        " ring_at = now() - interval '9 min' WHERE task_id = ANY($1::bigint[])",
         [lost, low],
+    )
+    await execute(
+        database,
+        "UPDATE live_tasks SET due_at = now() - interval '9 min' WHERE task_id = $1",
+        rung,
     )
     early = await take_overtaken(rings)
     await execute(
@@ -265,7 +275,7 @@ STATEMENTS: list[tuple[str, str, list[object]]] = [
     ("rings", "has_due_repeats", [MAX_LOOK]),
     ("rings", "count_waiting", [MAX_LOOK]),
     ("rings", "take_repeats", [500, AGAIN_SECONDS, MAX_LOOK]),
-    ("rings", "take_overtaken", [100, 300.0, MAX_LOOK, 60.0]),
+    ("rings", "take_overtaken", [100, AGAIN_SECONDS, MAX_LOOK, 60.0, 300.0]),
     ("tasks", "find_task", [1]),
     ("tasks", "list_tasks", [1, 0, 2**63 - 1, None, None, 1_000]),
     ("events", "read_progress", [[1, 2, 3], [1], 5_000]),

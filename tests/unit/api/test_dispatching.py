@@ -129,9 +129,9 @@ class SomeRings:
         return self._take("repeats", self.repeats, limit)
 
     async def take_overtaken(
-        self, *, limit: int, ring_after_seconds: float, by_seconds: float
+        self, *, limit: int, ring_after_seconds: float, by_seconds: float, silent_seconds: float
     ) -> list[TaskId]:
-        assert (ring_after_seconds, by_seconds) == (300, 60)
+        assert (ring_after_seconds, by_seconds, silent_seconds) == (RING_AGAIN_SECONDS, 60, 300)
         return self._take("overtaken", self.overtaken, limit)
 
     def _take(self, what: str, source: list[TaskId], limit: int) -> list[TaskId]:

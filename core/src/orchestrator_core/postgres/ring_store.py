@@ -52,10 +52,15 @@ class RingStore:
         return await self._take("take_repeats", limit, ring_after_seconds, MAX_LOOK)
 
     async def take_overtaken(
-        self, *, limit: int, ring_after_seconds: float, by_seconds: float
+        self, *, limit: int, ring_after_seconds: float, by_seconds: float, silent_seconds: float
     ) -> list[TaskId]:
-        """Take what waits while tasks of its priority run that became due ``by_seconds`` later."""
-        return await self._take("take_overtaken", limit, ring_after_seconds, MAX_LOOK, by_seconds)
+        """Take what waits while tasks of its priority run that became due ``by_seconds`` later.
+
+        Only those whose ring has been due for ``silent_seconds``.
+        """
+        return await self._take(
+            "take_overtaken", limit, ring_after_seconds, MAX_LOOK, by_seconds, silent_seconds
+        )
 
     async def _take(self, statement: str, *arguments: object) -> list[TaskId]:
         async with self._database.answering(statement.replace("_", " ")) as connection:

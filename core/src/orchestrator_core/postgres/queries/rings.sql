@@ -108,8 +108,8 @@ RETURNING task_id;
 
 -- name: take_overtaken
 -- At most $1 tasks that wait although others of their priority run which became due $4 seconds
--- later, from the first $3 of each priority: the message that named them was lost. Each rings again
--- $2 seconds later. Leases are found through live_tasks_first_ring, among the first 2,000 there;
+-- later, from the first $3 of each priority: the message that named them was lost. Those whose ring
+-- was due less than $5 seconds ago are left alone. Each rings again $2 seconds later. Leases are found through live_tasks_first_ring, among the first 2,000 there;
 -- tasks through live_tasks_waiting and live_tasks_pkey.
 WITH running AS MATERIALIZED (
     SELECT priority, max(due_at) - make_interval(secs => $4::float8) AS due_before
@@ -130,13 +130,13 @@ WITH running AS MATERIALIZED (
         ORDER BY due_at
         LIMIT $3
     ) AS head
-    WHERE rings > 0 AND ring_at <= now()
+    WHERE rings > 0 AND ring_at <= now() - make_interval(secs => $5::float8)
     ORDER BY r.priority DESC, due_at
     LIMIT $1
 ), due AS MATERIALIZED (
     SELECT task_id FROM live_tasks
     WHERE task_id = ANY(ARRAY(SELECT task_id FROM candidates))
-      AND lease_token IS NULL AND rings > 0 AND ring_at <= now()
+      AND lease_token IS NULL AND rings > 0 AND ring_at <= now() - make_interval(secs => $5::float8)
     FOR UPDATE SKIP LOCKED
 )
 UPDATE live_tasks
