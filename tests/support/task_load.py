@@ -65,6 +65,8 @@ class User:
     """Submissions by key of which it is open whether they were kept."""
     transport: httpx.BaseTransport | None = None
     """How to get there, if not by the address alone."""
+    prepare: Callable[[], None] = lambda: None
+    """What makes a way there before each call, in time that is not the platform's."""
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(
@@ -139,6 +141,7 @@ class User:
         json: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[Entry, dict[str, Any]]:
+        self.prepare()
         began_at = time.monotonic()
         status, text, retry_after = None, None, None
         body: dict[str, Any] = {}

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from evidence import until
-from faulty_platform import LEASE_SECONDS, FaultyPlatform, StartTrial, Stores, Trial, a_platform
+from faulty_platform import (
+    DRAIN_SECONDS,
+    LEASE_SECONDS,
+    FaultyPlatform,
+    Part,
+    StartTrial,
+    Stores,
+    Trial,
+    a_platform,
+)
 from invariants import TaskRow
 from task_load import a_mixed_task, a_submission
 
@@ -59,23 +68,26 @@ def test_a_worker_that_wakes_up_late_changes_nothing(
 def test_a_rollout_during_long_tasks_spends_no_attempt(
     platform: FaultyPlatform, trial: StartTrial
 ) -> None:
-    def make_task(chance: Random) -> Mapping[str, Any]:
-        is_long = chance.random() < 0.03
-        return a_submission("demo_sleep", seconds=3) if is_long else a_sleep(chance)
+    def a_long_task_of(worker: Part) -> int:
+        while True:
+            task_id = told.submit(a_submission("demo_sleep", seconds=3 * DRAIN_SECONDS))
+            if platform.await_claim(task_id) is worker:
+                return task_id
 
-    with trial("F-04 rollout", make_task=make_task) as told:
-        codes = []
+    codes, cut_short = [], []
+    with trial("F-04 rollout", make_task=a_sleep) as told:
         for old in list(platform.workers):
             platform.add_worker().await_ready()
-            platform.await_work(old)
+            cut_short.append(a_long_task_of(old))
             codes.append(old.terminate())
             platform.workers.remove(old)
 
     assert codes == [0, 0]
+    for task_id in cut_short:
+        assert "HANDED_BACK" in kinds(told, task_id)
     assert {(task.status, task.attempts) for task in told.evidence.tasks.values()} == {
         ("COMPLETED", 1)
     }
-    assert any("HANDED_BACK" in kinds(told, task_id) for task_id in told.evidence.tasks)
 
 
 def test_a_task_that_kills_its_child_fails_alone(trial: StartTrial) -> None:
