@@ -76,7 +76,7 @@ async def running_api(
         config = "python:tests.bench.profiled_gunicorn"
         command = [sys.executable, "-m", "gunicorn", "-c", config, "orchestrator_api.asgi:app"]
     url, log = f"http://127.0.0.1:{port}", folder / "ours.log"
-    with _serving(command, environment, log, f"{url}/readyz") as pid:
+    with serving(command, environment, log, f"{url}/readyz") as pid:
         tokens = [await _sign_up(url, number) for number in range(USERS)]
         yield Contender(
             name="ours",
@@ -94,21 +94,11 @@ async def running_textbook(addresses: Addresses, folder: Path) -> AsyncIterator[
     await make_database(addresses, TEXTBOOK_SCHEMA)
     make_vhost(addresses, {})
     port = services.free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": addresses.postgres_url,
-        "REDIS_URL": addresses.redis_url,
-        "RABBITMQ_URL": addresses.amqp_url,
-        "JWT_SECRET": JWT_SECRET,
-        "BUCKET_CAPACITY": str(BUCKET_CAPACITY),
-        "BUCKET_REFILL_PER_SECOND": str(BUCKET_REFILL_PER_SECOND),
-    }
-    worker = "uvicorn_worker.UvicornWorker"
-    command = [sys.executable, "-m", "gunicorn", "-w", "1", "-k", worker, "-b", f"127.0.0.1:{port}"]
-    command += ["--no-control-socket", "tests.bench.textbook.service:app"]
+    command = build_textbook_command(sys.executable, "tests.bench.textbook.service:app", port)
+    environment = build_textbook_environment(addresses)
     url, log = f"http://127.0.0.1:{port}", folder / "textbook.log"
     tokens = await _make_textbook_users(addresses)
-    with _serving(command, environment, log, f"{url}/health") as pid:
+    with serving(command, environment, log, f"{url}/health") as pid:
         yield Contender(
             name="textbook",
             url=f"{url}/api/v1/tasks",
@@ -117,6 +107,26 @@ async def running_textbook(addresses: Addresses, folder: Path) -> AsyncIterator[
             log=log,
             addresses=addresses,
         )
+
+
+def build_textbook_command(python: str, app: str, port: int) -> list[str]:
+    """Return how to serve an app with gunicorn, in one process on uvloop and httptools."""
+    worker = "uvicorn_worker.UvicornWorker"
+    command = [python, "-m", "gunicorn", "-w", "1", "-k", worker, "-b", f"127.0.0.1:{port}"]
+    return [*command, "--no-control-socket", app]
+
+
+def build_textbook_environment(addresses: Addresses) -> dict[str, str]:
+    """Return the variables of the textbook service, and of those made like it."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": addresses.postgres_url,
+        "REDIS_URL": addresses.redis_url,
+        "RABBITMQ_URL": addresses.amqp_url,
+        "JWT_SECRET": JWT_SECRET,
+        "BUCKET_CAPACITY": str(BUCKET_CAPACITY),
+        "BUCKET_REFILL_PER_SECOND": str(BUCKET_REFILL_PER_SECOND),
+    }
 
 
 def _environment_of_api(addresses: Addresses, *, port: int, metrics_port: int) -> dict[str, str]:
@@ -151,9 +161,10 @@ def _publish_types(environment: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _serving(
+def serving(
     command: Sequence[str], environment: Mapping[str, str], log: Path, health_url: str
 ) -> Iterator[int]:
+    """Run a service until the context ends; return its pid once it answers."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -211,6 +222,11 @@ async def _make_textbook_users(addresses: Addresses) -> list[str]:
         )
     finally:
         await connection.close()
+    return sign_tokens([row["id"] for row in rows])
+
+
+def sign_tokens(user_ids: Sequence[int]) -> list[str]:
+    """Return the access token of each user, as the textbook service takes it."""
     now = int(time.time())
     common = {"iss": "textbook", "aud": "tasks", "iat": now, "exp": now + 900}
-    return [jwt.encode({**common, "sub": str(row["id"])}, JWT_SECRET, "HS256") for row in rows]
+    return [jwt.encode({**common, "sub": str(each)}, JWT_SECRET, "HS256") for each in user_ids]

@@ -47,6 +47,8 @@ class Addresses:
     name: str
     """Of its database, its virtual host and (0 or 1) its Redis."""
     redis_database: int
+    queue: str = TASK_QUEUE
+    """Its messages wait here."""
 
     @property
     def amqp_url(self) -> str:
@@ -68,10 +70,14 @@ class Kept:
     """What one service has kept: its rows and its messages, counted and cleared from outside."""
 
     def __init__(
-        self, connection: "asyncpg.Connection[asyncpg.Record]", channel: AbstractChannel
+        self,
+        connection: "asyncpg.Connection[asyncpg.Record]",
+        channel: AbstractChannel,
+        queue: str,
     ) -> None:
         self._connection = connection
         self._channel = channel
+        self._queue = queue
 
     @classmethod
     @asynccontextmanager
@@ -80,7 +86,7 @@ class Kept:
         connection = await asyncpg.connect(addresses.postgres_url)
         try:
             async with await aio_pika.connect(addresses.amqp_url) as broker:
-                yield cls(connection, await broker.channel())
+                yield cls(connection, await broker.channel(), addresses.queue)
         finally:
             await connection.close()
 
@@ -95,14 +101,14 @@ class Kept:
 
     async def count_messages(self) -> int:
         """Return how many messages wait; nobody consumes them here."""
-        queue = await self._channel.declare_queue(TASK_QUEUE, passive=True)
+        queue = await self._channel.declare_queue(self._queue, passive=True)
         return queue.declaration_result.message_count or 0
 
     async def clear(self) -> None:
         """Let the next round begin as this one did, with no checkpoint due."""
         await self._connection.execute("TRUNCATE tasks CASCADE")
         await self._connection.execute("CHECKPOINT")
-        queue = await self._channel.declare_queue(TASK_QUEUE, passive=True)
+        queue = await self._channel.declare_queue(self._queue, passive=True)
         await queue.purge()
 
 
@@ -142,15 +148,20 @@ async def make_database(addresses: Addresses, *scripts: Path) -> None:
         await connection.close()
 
 
-def make_vhost(addresses: Addresses, queue_arguments: Mapping[str, str | int]) -> None:
-    """Create the virtual host and its queue, so that the queue can be counted from the start."""
+def make_vhost(addresses: Addresses, queue_arguments: Mapping[str, str | int] | None) -> None:
+    """Create the virtual host and its queue, so that the queue can be counted from the start.
+
+    Without arguments there is no queue: the service makes it in its own way.
+    """
+    broker = addresses.servers.rabbitmq
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    for path, body in (
-        (f"vhosts/{addresses.name}", None),
-        (f"permissions/{addresses.name}/guest", everything),
-        (
-            f"queues/{addresses.name}/{TASK_QUEUE}",
-            {"durable": True, "arguments": {"x-queue-type": "quorum", **queue_arguments}},
-        ),
-    ):
-        services.broker_api(addresses.servers.rabbitmq, "PUT", path, body)
+    services.broker_api(broker, "PUT", f"vhosts/{addresses.name}", None)
+    services.broker_api(broker, "PUT", f"permissions/{addresses.name}/guest", everything)
+    if queue_arguments is not None:
+        arguments = {"x-queue-type": "quorum", **queue_arguments}
+        services.broker_api(
+            broker,
+            "PUT",
+            f"queues/{addresses.name}/{addresses.queue}",
+            {"durable": True, "arguments": arguments},
+        )

@@ -16,6 +16,7 @@ from pathlib import Path
 from hack.services import LOGS, SERVERS
 from hack.tooling import packages
 from hack.tooling.errors import ToolError, explain
+from hack.tooling.packages import Program
 from hack.tooling.steps import Progress
 from services import ServiceError
 from tests.bench.engine.running import Options, profile, run
@@ -25,6 +26,7 @@ from tests.bench.stores import running_servers
 from tests.bench.wrk import BenchError
 
 SCENARIOS = ("roofline", "drain", "steady", "latency", "http")
+PROGRAMS = (*SERVERS, Program("wrk", "wrk"))
 RESULTS = Path("tests/bench/results")
 
 
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     try:
-        packages.install(SERVERS, Progress(LOGS.expanduser()), usual_seconds=30)
+        packages.install(PROGRAMS, Progress(LOGS.expanduser()), usual_seconds=30)
         with running_servers() as servers, tempfile.TemporaryDirectory() as folder:
             if options.profile:
                 say(asyncio.run(profile(servers, Path(folder), tasks=options.tasks or 10_000)))

@@ -80,9 +80,11 @@ async def profile(servers: Servers, folder: Path, *, tasks: int) -> str:
 async def _prepare(
     servers: Servers, folder: Path, system: System, *, profiles: Path | None = None
 ) -> Place:
-    addresses = Addresses(servers=servers, name=f"bench_{system.name}", redis_database=0)
+    addresses = Addresses(
+        servers=servers, name=f"bench_{system.name}", redis_database=0, queue=system.queue
+    )
     await make_database(addresses, *system.schema)
-    make_vhost(addresses, system.queue_arguments)
+    make_vhost(addresses, system.queue_arguments or None)
     place = Place(system=system, addresses=addresses, folder=folder, profiles=profiles)
     if system is OURS:
         publish_types(system, addresses, folder)
