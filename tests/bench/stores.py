@@ -45,7 +45,7 @@ class Addresses:
 
     servers: Servers
     name: str
-    """Of its database, its virtual host and (0 or 1) its Redis."""
+    """Of its database and its virtual host."""
     redis_database: int
     queue: str = TASK_QUEUE
     """Its messages wait here."""

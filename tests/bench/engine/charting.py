@@ -49,9 +49,9 @@ def _draw_panel(axis: Any, title: str, values: Mapping[str, float], bound: float
     axis.margins(x=0.12)
     if bound:
         axis.axvline(bound, color=_LINE, linestyle="--", linewidth=1)
-        axis.text(
-            bound, len(names) - 0.4, f"roofline {bound:,.0f} ", color=_LINE, ha="right", fontsize=8
-        )
+        above = axis.get_xaxis_transform()
+        label = f"roofline {bound:,.0f}"
+        axis.text(bound, 1.02, label, color=_LINE, ha="center", fontsize=8, transform=above)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from tests.bench.wrk import BenchError
 SCENARIOS = ("roofline", "drain", "steady", "latency", "http")
 PROGRAMS = (*SERVERS, Program("wrk", "wrk"))
 RESULTS = Path("tests/bench/results")
+PARTIAL_RESULTS = Path(".cache/bench")
+"""What a run of some systems or scenarios finds must not replace the whole."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = _parse(arguments)
+    options = parse(arguments)
     try:
         packages.install(PROGRAMS, Progress(LOGS.expanduser()), usual_seconds=30)
         with running_servers() as servers, tempfile.TemporaryDirectory() as folder:
@@ -55,12 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if faults else 0
 
 
-def _parse(arguments: Sequence[str] | None) -> Options:
+def parse(arguments: Sequence[str] | None) -> Options:
+    """Return what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--tasks", type=int, help="of a burn-down; default 3,000 to 10,000")
+    parser.add_argument("--tasks", type=int, help="of a burn-down; default 2,000 to 10,000")
     parser.add_argument("--profile", action="store_true", help="only say what our worker computes")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for what is written")
-    return Options(**vars(parser.parse_args(arguments)))
+    parser.add_argument("--results", type=Path, help="folder for what is written")
+    options = parser.parse_args(arguments)
+    if options.results is None:
+        is_whole = set(options.systems) == set(SYSTEMS) and set(options.scenarios) == set(SCENARIOS)
+        options.results = RESULTS if is_whole else PARTIAL_RESULTS
+    return Options(**vars(options))

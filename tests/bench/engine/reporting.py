@@ -104,7 +104,7 @@ def _build_rate_table(findings: Findings, scenario: str) -> str:
     header += [f"CPU µs {name}" for name in components] + ["CPU µs together"]
     rows = [
         [
-            name,
+            _label(findings, scenario, name),
             _show(rates[name]),
             *([f"{rates[name].median / bound:.0%}"] if bound else []),
             *_show_cpu(cpu[name]),
@@ -114,13 +114,21 @@ def _build_rate_table(findings: Findings, scenario: str) -> str:
     return _build_table(header, rows)
 
 
+def _label(findings: Findings, scenario: str, system: str) -> str:
+    has_failed = any(cell.find_faults() for cell in findings.cells_of(scenario, system))
+    return f"{system} (**failed**)" if has_failed else system
+
+
 def _show_cpu(cpu: Mapping[str, float]) -> list[str]:
     return [*(f"{value:.0f}" for value in cpu.values()), f"{sum(cpu.values()):.0f}"]
 
 
 def _build_latency(findings: Findings, systems: Sequence[str]) -> str:
     p50, p99 = findings.latencies(50), findings.latencies(99)
-    rows = [[name, _show(p50[name], 1), _show(p99[name], 1)] for name in systems]
+    rows = [
+        [_label(findings, "latency", name), _show(p50[name], 1), _show(p99[name], 1)]
+        for name in systems
+    ]
     return (
         "## Latency\n\nOne task at a time, from the call of submit to a COMPLETED row, which is"
         " asked for again and again by its primary key.\n\n"

@@ -68,7 +68,7 @@ TEXTBOOK = System(
     queue="bench_textbook",
     queue_arguments=_QUORUM,
     schema=[PEER_SCHEMA],
-    drain_tasks=5_000,
+    drain_tasks=4_000,
     wrong_results=_PEER_RESULTS,
 )
 CELERY = System(
@@ -85,7 +85,7 @@ CELERY = System(
     queue="bench_celery",
     queue_arguments=_QUORUM,
     schema=[PEER_SCHEMA],
-    drain_tasks=3_000,
+    drain_tasks=2_000,
     wrong_results=_PEER_RESULTS,
 )
 DRAMATIQ = System(
@@ -120,7 +120,7 @@ TASKIQ = System(
     queue="bench_taskiq",
     queue_arguments={},
     schema=[PEER_SCHEMA],
-    drain_tasks=5_000,
+    drain_tasks=4_000,
     wrong_results=_PEER_RESULTS,
 )
 SYSTEMS = {each.name: each for each in (OURS, TEXTBOOK, CELERY, DRAMATIQ, TASKIQ)}

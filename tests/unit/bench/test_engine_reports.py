@@ -92,6 +92,12 @@ def test_the_report_shows_each_rate_with_its_range_and_cpu_time() -> None:
     assert "none, in no cell" in report
 
 
+def test_a_system_that_lost_a_task_is_shown_as_failed() -> None:
+    report = build_report(Findings(cells=[a_drain("celery", 500, completed=9)]), MACHINE, [])
+
+    assert "| celery (**failed**) | 500 (500 to 500) |" in report
+
+
 def test_the_report_shows_faults() -> None:
     report = build_report(Findings(cells=[]), MACHINE, ["celery drain: 1 messages left"])
 
