@@ -212,32 +212,6 @@ class FaultyPlatform:
         for part in [*self.apis, *self.workers]:
             part.kill()
 
-    def await_claim(self, task_id: int, *, attempt: int = 1) -> Part:
-        """Wait until this attempt is under way; return the worker that makes it."""
-        query = (
-            "SELECT w.pod_name FROM live_tasks l JOIN workers w ON w.worker_id = l.lease_owner"
-            " JOIN tasks t ON t.id = l.task_id WHERE t.id = $1 AND t.attempts = $2"
-        )
-
-        def look() -> Part | None:
-            names = {row["pod_name"] for row in self.witness.rows(query, task_id, attempt)}
-            return next((part for part in self.workers if part.name in names), None)
-
-        return until(look, what=f"attempt {attempt} at task {task_id}")
-
-    def make_whole(self) -> None:
-        """Start again what has ended, and wait until all is ready."""
-        parts = [*self.apis, *self.workers]
-        for part in parts:
-            if not part.is_running:
-                part.start()
-        for part in parts:
-            part.await_ready()
-
-    def end(self) -> None:
-        for part in [*self.apis, *self.workers]:
-            part.kill()
-
     def await_work(self, part: Part, *, at_least: int = 1) -> None:
         """Wait until the worker holds leases."""
         query = (
