@@ -212,17 +212,6 @@ class FaultyPlatform:
         for part in [*self.apis, *self.workers]:
             part.kill()
 
-    def await_work(self, part: Part, *, at_least: int = 1) -> None:
-        """Wait until the worker holds leases."""
-        query = (
-            "SELECT count(*) FROM live_tasks l JOIN workers w ON w.worker_id = l.lease_owner"
-            " WHERE w.pod_name = $1"
-        )
-        until(
-            lambda: self.witness.value(query, part.name) >= at_least,
-            what=f"{part.name} to hold {at_least} leases",
-        )
-
     @contextmanager
     def trial(
         self,
