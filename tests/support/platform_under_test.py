@@ -184,10 +184,10 @@ class Tunnel(httpx.BaseTransport):
                 self.open()
                 request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
                 response = self._inner.handle_request(request)
-            except (httpx.ConnectError, KubectlError):
+            except (httpx.ConnectError, KubectlError) as error:
                 self.close()
                 if time.monotonic() > deadline:
-                    raise
+                    raise httpx.ConnectError(str(error), request=request) from error
                 time.sleep(0.2)
             else:
                 self._answered_at = time.monotonic()
@@ -217,6 +217,7 @@ class Tunnel(httpx.BaseTransport):
             httpx.get(f"http://127.0.0.1:{self._port}/livez", timeout=2.0)
         except httpx.TransportError:
             return False
+        self._answered_at = time.monotonic()
         return True
 
 
