@@ -8,7 +8,6 @@ import pytest
 
 from kept_tasks import keep_tasks
 from orchestrator_core.attempts import HandedBack, Settlement
-from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.task_store import MAX_FREE_HANDBACKS, TaskStore
 from orchestrator_core.tasks import NewTask, TaskId, TaskPriority, TaskStatus, UserId
@@ -20,11 +19,6 @@ LOW, NORMAL, HIGH = TaskPriority.LOW, TaskPriority.NORMAL, TaskPriority.HIGH
 @pytest.fixture
 def store(database: Database) -> TaskStore:
     return TaskStore(database)
-
-
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
 
 
 async def keep(

@@ -33,11 +33,6 @@ def store(database: Database) -> EventStore:
     return EventStore(database)
 
 
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
-
-
 @asynccontextmanager
 async def by_hand(settings: PostgresSettings) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(

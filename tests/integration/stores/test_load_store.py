@@ -10,7 +10,6 @@ import pytest
 from kept_tasks import keep_tasks
 from orchestrator_core.attempts import HandedBack, RetryAfter, Settlement
 from orchestrator_core.load import WorkerPresence, WorkerReport
-from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import PRESENCE_SECONDS, LoadStore
 from orchestrator_core.postgres.queries import load_statements
@@ -24,11 +23,6 @@ COUNTED_TASKS = 20_000
 OLDEST_SECONDS = 7200.0
 
 Kept = Callable[[], Awaitable[TaskId]]
-
-
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
 
 
 @pytest.fixture

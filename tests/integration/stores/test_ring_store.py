@@ -11,7 +11,6 @@ import pytest
 from kept_tasks import keep_tasks
 from orchestrator_core.attempts import Claim, HandedBack, ProgressReport, RetryAfter, Settlement
 from orchestrator_core.attempts import Tending as Tended
-from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.event_store import EventStore
 from orchestrator_core.postgres.queries import load_statements
@@ -47,11 +46,6 @@ def rings(database: Database) -> RingStore:
 @pytest.fixture
 def tasks(database: Database) -> TaskStore:
     return TaskStore(database)
-
-
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
 
 
 async def keep(

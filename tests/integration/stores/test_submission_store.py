@@ -50,11 +50,6 @@ def tasks(database: Database) -> TaskStore:
     return TaskStore(database)
 
 
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
-
-
 def a_task(user_id: UserId, **fields: Any) -> NewTask:
     defaults: dict[str, Any] = {
         "user_id": user_id,

@@ -16,7 +16,6 @@ from orchestrator_core.attempts import (
     Settlement,
     Succeeded,
 )
-from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.result_store import PostgresResultStore
@@ -31,11 +30,6 @@ PICTURE = Succeeded(ResultFile(content=b"x" * 10, content_type="image/png", file
 @pytest.fixture
 def store(database: Database) -> TaskStore:
     return TaskStore(database)
-
-
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
 
 
 def a_task(user_id: UserId, **fields: object) -> NewTask:

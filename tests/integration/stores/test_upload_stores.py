@@ -41,11 +41,6 @@ def store(request: pytest.FixtureRequest, database: Database) -> UploadStore:
     return STORES[request.param](database)
 
 
-@pytest.fixture
-async def user_id(database: Database) -> UserId:
-    return await AccountStore(database).insert("ada", "hash")
-
-
 def an_upload(user_id: UserId, *, announced_bytes: int | None = None) -> NewUpload:
     return NewUpload(
         user_id=user_id,

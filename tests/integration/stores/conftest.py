@@ -1,0 +1,16 @@
+"""What most tests of stores begin with.
+
+Before: the integration tests have made a database.
+After: there is somebody whose tasks and files it may hold.
+"""
+
+import pytest
+
+from orchestrator_core.postgres.account_store import AccountStore
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.tasks import UserId
+
+
+@pytest.fixture
+async def user_id(database: Database) -> UserId:
+    return await AccountStore(database).insert("ada", "hash")
