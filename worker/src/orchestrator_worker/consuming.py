@@ -30,6 +30,7 @@ from orchestrator_core.tasks import TaskId
 from orchestrator_worker.backoff import Backoff
 from orchestrator_worker.claiming import Claimer
 from orchestrator_worker.slots import Slots
+from orchestrator_worker.waiting import wait_first
 
 PATIENCE_SECONDS = 0.5
 """With all slots busy for longer, messages are worth more to other workers."""
@@ -155,21 +156,12 @@ class Consuming:
             except TimeoutError:
                 _log.debug("paused", busy_slots=self._slots.busy)
                 await subscription.pause()
-                await self._wait_free_or_stopping()
+                await wait_first(self._slots.wait_free(), self._stopped.wait())
         if self._stopped.is_set():
             return False
         if is_too_narrow(subscription.prefetch_messages, free_slots=self._slots.free):
             await subscription.consume(prefetch_messages=self._slots.free)
         return True
-
-    async def _wait_free_or_stopping(self) -> None:
-        waiting = asyncio.ensure_future(self._slots.wait_free())
-        stopping = asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            stopping.cancel()
 
     async def _admit(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         """Claim for a batch of messages, end them, and send the claims on their way."""

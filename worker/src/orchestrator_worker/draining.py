@@ -6,13 +6,12 @@ After: every attempt is settled or handed back, and the process exits 0.
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from typing import Any
 
 import structlog
 
 from orchestrator_worker.journeys import Journeys
 from orchestrator_worker.leasing import Interruption, Leases
+from orchestrator_worker.waiting import wait_first
 
 HAND_BACK_SECONDS = 10.0
 """For killing children and one more statement; what takes longer is left to its lease."""
@@ -42,22 +41,12 @@ async def drain(
 ) -> None:
     """Let attempts finish for ``drain_seconds``, or until ``hurried``; hand back the rest."""
     _log.info("draining", attempts=journeys.count, drain_seconds=drain_seconds)
-    await _first(journeys.wait(), hurried.wait(), timeout_seconds=drain_seconds)
+    await wait_first(journeys.wait(), hurried.wait(), timeout_seconds=drain_seconds)
     if journeys.count:
         _log.info("handing_back", attempts=journeys.count)
         leases.interrupt_all(Interruption.DRAINING)
-        await _first(journeys.wait(), timeout_seconds=HAND_BACK_SECONDS)
+        await wait_first(journeys.wait(), timeout_seconds=HAND_BACK_SECONDS)
     if journeys.count:
         _log.warning("attempts_abandoned", attempts=journeys.count)
         await journeys.abandon()
     _log.info("drained")
-
-
-async def _first(*waits: Coroutine[Any, Any, object], timeout_seconds: float) -> None:
-    """Return when the first of ``waits`` is done, at the latest after ``timeout_seconds``."""
-    tasks = {asyncio.ensure_future(wait) for wait in waits}
-    try:
-        await asyncio.wait(tasks, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -109,8 +109,9 @@ RETURNING task_id;
 -- name: take_overtaken
 -- At most $1 tasks that wait although others of their priority run which became due $4 seconds
 -- later, from the first $3 of each priority: the message that named them was lost. Those whose ring
--- was due less than $5 seconds ago are left alone. Each rings again $2 seconds later. Leases are found through live_tasks_first_ring, among the first 2,000 there;
--- tasks through live_tasks_waiting and live_tasks_pkey.
+-- was due less than $5 seconds ago are left alone. Each rings again $2 seconds later. Leases are
+-- found through live_tasks_first_ring, among the first 2,000 there; tasks through live_tasks_waiting
+-- and live_tasks_pkey.
 WITH running AS MATERIALIZED (
     SELECT priority, max(due_at) - make_interval(secs => $4::float8) AS due_before
     FROM (
