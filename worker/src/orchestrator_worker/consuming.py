@@ -21,7 +21,8 @@ from random import Random
 
 import structlog
 
-from orchestrator_core.amqp.consumer import Delivery, Subscription, subscribed
+from orchestrator_core.amqp.consumer import Subscription, subscribed
+from orchestrator_core.amqp.tap import Delivery
 from orchestrator_core.attempts import Claim
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import NotAnEnvelopeError, StoreUnavailableError

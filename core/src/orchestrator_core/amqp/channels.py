@@ -10,9 +10,11 @@ After: the channel closes with its connection.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aiormq.connection import TransportFactory
 from aiormq.exceptions import AMQPError
 
 from orchestrator_core.errors import StoreUnavailableError
@@ -44,9 +46,22 @@ def answering(attempted: str) -> Iterator[None]:
         raise StoreUnavailableError("rabbitmq", f"{attempted}: {error!r}") from error
 
 
+class _Connection(aio_pika.Connection):
+    """Hands a transport factory on to the library below, which aio-pika itself does not."""
+
+    def over(self, transport_factory: TransportFactory | None) -> Self:
+        """Have the connection opened by this factory."""
+        self.kwargs["transport_factory"] = transport_factory
+        return self
+
+
 @asynccontextmanager
 async def opened_channel(
-    settings: AmqpSettings, *, client: str, publisher_confirms: bool
+    settings: AmqpSettings,
+    *,
+    client: str,
+    publisher_confirms: bool,
+    transport_factory: TransportFactory | None = None,
 ) -> AsyncIterator[AbstractChannel]:
     """Open a connection and one channel on it; close both in the end.
 
@@ -54,6 +69,7 @@ async def opened_channel(
         settings: where RabbitMQ is.
         client: shown in RabbitMQ's list of connections.
         publisher_confirms: whether publishes on it are confirmed.
+        transport_factory: opens the connection's stream; the library's own if None.
 
     Raises:
         StoreUnavailableError: no channel within the deadline.
@@ -64,6 +80,9 @@ async def opened_channel(
             timeout=settings.connect_timeout_seconds,
             client_properties={"connection_name": client},
             heartbeat=HEARTBEAT_SECONDS,
+            connection_class=lambda *arguments, **options: _Connection(*arguments, **options).over(
+                transport_factory
+            ),
         )
     try:
         yield await _open_channel(connection, settings, publisher_confirms=publisher_confirms)

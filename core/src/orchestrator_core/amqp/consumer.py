@@ -13,24 +13,16 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from aio_pika.abc import AbstractChannel
 from aiormq.abc import DeliveredMessage
 
 from orchestrator_core.amqp.channels import answering, declare_topology, opened_channel
+from orchestrator_core.amqp.tap import Delivery, TapFactory, TappedReader
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.topology import TASK_QUEUE
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message on its way; it is ended by the subscription that brought it."""
-
-    tag: int
-    body: bytes
 
 
 class Subscription:
@@ -49,7 +41,6 @@ class Subscription:
         self._inner: Any = None
         self._consumer_tag: str | None = None
         self._ended: str | None = None
-        self._is_paused = True
         self._prefetch_messages = 0
 
     @property
@@ -57,20 +48,21 @@ class Subscription:
         """How many messages the broker may send ahead; 0 while nothing is consumed."""
         return 0 if self._consumer_tag is None else self._prefetch_messages
 
-    async def watch(self) -> None:
-        """Learn of the end of the channel and of the consumer; called once, by ``subscribed``."""
+    async def watch(self, reader: TappedReader) -> None:
+        """Learn of messages, and of the end of the channel and of the consumer.
+
+        Called once, by ``subscribed``.
+        """
         self._channel.close_callbacks.add(self._on_close)
-        # The client library's own channel: the one around it makes two tasks and five objects
-        # of each message.
         self._inner = await self._channel.get_underlay_channel()
         self._inner.on_consumer_cancel_callbacks.add(self._on_cancel)
+        reader.tap(self._inner.number, self._on_deliveries)
 
     async def consume(self, *, prefetch_messages: int) -> None:
         """Let messages come, ``prefetch_messages`` ahead of the acks at most.
 
         A consumer that exists is replaced; what it brought stays.
         """
-        self._is_paused = False
         with self._open("consume"):
             await self._cancel_consumer()
             await self._inner.basic_qos(
@@ -78,14 +70,14 @@ class Subscription:
             )
             self._prefetch_messages = prefetch_messages
             consuming = await self._inner.basic_consume(
-                TASK_QUEUE, self._on_message, timeout=self._timeout_seconds
+                TASK_QUEUE, _is_tapped, timeout=self._timeout_seconds
             )
             self._consumer_tag = consuming.consumer_tag
 
     async def pause(self) -> None:
         """Let no more messages come and put back what nobody has taken yet."""
-        self._is_paused = True
         with self._open("pause"):
+            # What was still on its way has come before the broker's answer.
             await self._cancel_consumer()
         waiting = list(self._arrived)
         self._arrived.clear()
@@ -169,19 +161,9 @@ class Subscription:
         if tag is not None:
             await self._inner.basic_cancel(tag, timeout=self._timeout_seconds)
 
-    async def _on_message(self, message: DeliveredMessage) -> None:
-        tag = message.delivery_tag
-        if tag is None:
-            return  # only an answer to basic.get has none
-        delivery = Delivery(tag, message.body)
-        if self._is_paused:
-            # It was on its way when the consumer was cancelled. A failure to put it back
-            # means that the channel is gone, and the message with it.
-            with contextlib.suppress(StoreUnavailableError):
-                await self.put_back([delivery])
-        else:
-            self._arrived.append(delivery)
-            self._awake.set()
+    def _on_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        self._arrived.extend(deliveries)
+        self._awake.set()
 
     def _on_close(self, _: object, error: BaseException | None) -> None:
         self._end(f"the channel closed: {error!r}")
@@ -192,6 +174,10 @@ class Subscription:
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason
         self._awake.set()
+
+
+async def _is_tapped(_: DeliveredMessage) -> None:
+    """Take what the library calls consumers with; it sees no delivery of theirs."""
 
 
 @asynccontextmanager
@@ -206,9 +192,12 @@ async def subscribed(settings: AmqpSettings, *, client: str) -> AsyncIterator[Su
         StoreUnavailableError: no channel, or no queue, within the deadline.
     """
     timeout_seconds = settings.connect_timeout_seconds
-    async with opened_channel(settings, client=client, publisher_confirms=False) as channel:
+    factory = TapFactory()
+    async with opened_channel(
+        settings, client=client, publisher_confirms=False, transport_factory=factory
+    ) as channel:
         with answering("declare the queues"):
             await declare_topology(channel, timeout_seconds=timeout_seconds)
         subscription = Subscription(channel, timeout_seconds=timeout_seconds)
-        await subscription.watch()
+        await subscription.watch(factory.opened())
         yield subscription
