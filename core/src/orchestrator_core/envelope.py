@@ -8,6 +8,7 @@ After: the worker's ``consuming`` decodes it and claims the row.
 """
 
 import json
+import re
 from dataclasses import dataclass
 
 from orchestrator_core.errors import NotAnEnvelopeError
@@ -15,6 +16,7 @@ from orchestrator_core.tasks import TaskId
 
 VERSION = 1
 CONTENT_TYPE = "application/json"
+_WRITTEN = re.compile(rb'\{"v":1,"task_id":([1-9][0-9]{0,18})\}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class TaskEnvelope:
         Raises:
             NotAnEnvelopeError: not JSON, another version, or no positive integer id.
         """
+        if written := _WRITTEN.fullmatch(body):
+            # What ``to_bytes`` writes, so nearly everything, needs no parser.
+            return cls(TaskId(int(written[1])))
         try:
             fields = json.loads(body)
         except (ValueError, RecursionError) as error:

@@ -187,11 +187,12 @@ class Handler:
     max_attempts: int
     memory_bytes: int
     """Address space of the process that runs a plain handler."""
+    is_async: bool = field(init=False)
+    """Whether it runs on the event loop rather than in a process of its own."""
 
-    @property
-    def is_async(self) -> bool:
-        """Whether it runs on the event loop rather than in a process of its own."""
-        return inspect.iscoroutinefunction(self.run)
+    def __post_init__(self) -> None:
+        """Look at the function once: attempts are many."""
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.run))
 
 
 @dataclass(slots=True)

@@ -1,3 +1,4 @@
+import contextvars
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from orchestrator_core.logs import configure_logs, render_line
+from orchestrator_core.logs import configure_logs, render_line, speak_of
 
 
 @pytest.fixture
@@ -32,6 +33,27 @@ def test_our_lines_and_those_of_libraries_look_the_same(lines: Callable[[], list
     common = {"app": "api", "trace_id": "4bf9", "level": "warning"}
     assert ours == {**common, "event": "something", "task_id": 7, "logger": "ours"}
     assert theirs == {**common, "event": "something else", "logger": "theirs"}
+
+
+def test_the_subject_is_on_every_line_of_its_context_and_on_no_other(
+    lines: Callable[[], list[Any]],
+) -> None:
+    configure_logs(app="worker")
+
+    def attempt() -> None:
+        speak_of({"task_id": 7, "epoch": 2})
+        structlog.get_logger("ours").info("ours", epoch=3)
+        logging.getLogger("theirs").warning("theirs")
+
+    contextvars.copy_context().run(attempt)
+    structlog.get_logger("ours").info("afterwards")
+
+    told = [{name: line.get(name) for name in ("task_id", "epoch")} for line in lines()]
+    assert told == [
+        {"task_id": 7, "epoch": 3},
+        {"task_id": 7, "epoch": 2},
+        {"task_id": None, "epoch": None},
+    ]
 
 
 def test_lines_below_the_level_are_not_written(lines: Callable[[], list[Any]]) -> None:

@@ -166,7 +166,7 @@ class Consuming:
 
     async def _admit(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         """Claim for a batch of messages, end them, and send the claims on their way."""
-        rung, garbage = self._sort(deliveries)
+        rung, task_ids, garbage = self._sort(deliveries)
         if garbage:
             await subscription.reject(garbage)
         if not rung:
@@ -174,18 +174,18 @@ class Consuming:
         self._slots.take(len(rung))
         claims: list[Claim] = []
         try:
-            claims = await self._claimer.claim(list(rung.values()))
+            claims = await self._claimer.claim(task_ids)
         except StoreUnavailableError as error:
             _log.warning("claim_given_up", count=len(rung), error=str(error))
-            await subscription.put_back(list(rung))
+            await subscription.put_back(rung)
         except Exception:  # noqa: BLE001 - one statement's fault must not end what runs
             # Put back, they would come again at once; the sweep rings again for their tasks.
-            _log.exception("claim_broke", task_ids=list(rung.values()))
-            await subscription.reject(list(rung))
+            _log.exception("claim_broke", task_ids=task_ids)
+            await subscription.reject(rung)
         else:
             # Without its channel a message comes again, and finds its task claimed.
             with contextlib.suppress(StoreUnavailableError):
-                await subscription.ack(list(rung))
+                await subscription.ack(rung)
         finally:
             self._slots.give_back(len(rung) - len(claims))
             for claim in claims:
@@ -193,18 +193,21 @@ class Consuming:
 
     def _sort(
         self, deliveries: Sequence[Delivery]
-    ) -> tuple[dict[Delivery, TaskId], list[Delivery]]:
-        """Return the envelopes' task ids, and what is no envelope."""
-        rung: dict[Delivery, TaskId] = {}
+    ) -> tuple[list[Delivery], list[TaskId], list[Delivery]]:
+        """Return the envelopes with their task ids, and what is no envelope."""
+        rung: list[Delivery] = []
+        task_ids: list[TaskId] = []
         garbage: list[Delivery] = []
         for delivery in deliveries:
             try:
-                rung[delivery] = TaskEnvelope.from_bytes(delivery.body).task_id
+                task_ids.append(TaskEnvelope.from_bytes(delivery.body).task_id)
             except NotAnEnvelopeError as error:
                 self.garbage_messages += 1
                 _log.warning("garbage_rejected", error=str(error), total=self.garbage_messages)
                 garbage.append(delivery)
-        return rung, garbage
+            else:
+                rung.append(delivery)
+        return rung, task_ids, garbage
 
     def _wake(self) -> None:
         if self._subscription is not None:

@@ -10,9 +10,8 @@ After: ``settling`` records the outcome.
 """
 
 import asyncio
-import inspect
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -110,18 +109,22 @@ class Executor:
         request = ChildRequest(
             task_type=claim.task_type,
             payload=claim.payload,
-            context=context_of(claim),
+            context=TaskContext(task_id=claim.task_id, attempt=claim.attempt),
             max_result_bytes=self._max_result_bytes,
             log_context=log_context_of(claim),
         )
         return await self._lanes.run(request, timeout_seconds=limit_seconds, progress=progress)
 
     async def _judge(self, handler: Handler, claim: Claim, progress: Progress) -> Outcome:
-        context = replace(context_of(claim), reporter=progress.take, cancellation=_is_ending())
+        context = TaskContext(
+            task_id=claim.task_id,
+            attempt=claim.attempt,
+            reporter=progress.take,
+            cancellation=_is_ending(),
+        )
         try:
-            returned = handler.run(parse_payload(handler, claim.payload), context)
-            if inspect.isawaitable(returned):
-                returned = await returned
+            running: Any = handler.run(parse_payload(handler, claim.payload), context)
+            returned = await running
         except BaseException as error:
             if _is_ours(error):
                 raise
@@ -129,11 +132,6 @@ class Executor:
                 _log.warning("handler_raised", exc_info=error)
             return outcome_of_error(error, attempt=claim.attempt, chance=self._chance)
         return outcome_of_return(returned, max_result_bytes=self._max_result_bytes)
-
-
-def context_of(claim: Claim) -> TaskContext:
-    """Return what the handler may know of its attempt."""
-    return TaskContext(task_id=claim.task_id, attempt=claim.attempt)
 
 
 def log_context_of(claim: Claim) -> dict[str, object]:
@@ -171,18 +169,11 @@ async def _end_of(
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[bool] = loop.create_future()
-
-    def end(*, is_timely: bool) -> None:
-        if not ended.done():
-            ended.set_result(is_timely)
-
-    def end_timely(_: object) -> None:
-        end(is_timely=True)
-
+    end_timely = functools.partial(_end, ended, True)  # noqa: FBT003 - a callback's argument
     running.add_done_callback(end_timely)
     if interrupted is not None:
         interrupted.add_done_callback(end_timely)
-    timer = None if limit_seconds is None else loop.call_later(limit_seconds, _late, end)
+    timer = None if limit_seconds is None else loop.call_later(limit_seconds, _end, ended, False)  # noqa: FBT003 - likewise
     try:
         return await ended
     finally:
@@ -192,8 +183,9 @@ async def _end_of(
             interrupted.remove_done_callback(end_timely)
 
 
-def _late(end: Callable[..., None]) -> None:
-    end(is_timely=False)
+def _end(ended: "asyncio.Future[bool]", is_timely: bool, *_: object) -> None:  # noqa: FBT001
+    if not ended.done():
+        ended.set_result(is_timely)
 
 
 async def _cancel(running: "asyncio.Task[Outcome]") -> None:

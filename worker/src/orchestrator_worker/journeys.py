@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
+from orchestrator_core.logs import speak_of
 from orchestrator_worker.executing import Executor, log_context_of
 from orchestrator_worker.leasing import Lease, Leases
 from orchestrator_worker.progress import Progress
@@ -73,29 +74,29 @@ class Journeys:
 
     async def _travel(self, claim: Claim) -> None:
         # For good: a journey has its task's context to itself.
-        structlog.contextvars.bind_contextvars(**log_context_of(claim))
+        speak_of(log_context_of(claim))
         progress = Progress()
         with self._stations.leases.held(claim, progress) as lease:
             await self._attempt(lease, progress)
 
     async def _attempt(self, lease: Lease, progress: Progress) -> None:
         started_at = time.monotonic()
-        _log.debug("attempt_started", attempt=lease.claim.attempt)
+        log = _log.bind(attempt=lease.claim.attempt)
+        log.debug("attempt_started")
         outcome = await self._stations.executor.execute(
             lease.claim, progress=progress, interrupted=lease.interrupted
         )
         if outcome is None and not lease.is_lost:
             outcome = HandedBack()
         if outcome is None:
-            _log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
+            log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
             return
         is_recorded = await self._stations.settler.settle(lease, outcome)
         seconds = time.monotonic() - started_at
         if not isinstance(outcome, HandedBack):
             self._totals.count(seconds)
-        _log.info(
+        log.info(
             "attempt_ended",
-            attempt=lease.claim.attempt,
             is_recorded=is_recorded,
             seconds=round(seconds, 3),
             **_facts_of(outcome),

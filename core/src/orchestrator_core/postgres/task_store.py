@@ -7,6 +7,7 @@ Before: ``submission_store`` has kept them; the worker claims and settles.
 After: the API reads ``Task`` rows; ``ring_store`` knows when to ring again.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,11 +194,17 @@ def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:
 
 def _to_result_columns(claim: Claim, result: ResultFile) -> tuple[str, str, bytes, bytes]:
     # "image.jpg" of task 123 becomes "image_123.jpg", as the original service named its files.
-    name = PurePath(_storable(result.file_name)).name
-    path = PurePath(name or "result")
-    stored_name = f"{path.stem}_{claim.task_id}{path.suffix}"
+    stem, suffix = _split_name(result.file_name)
+    stored_name = f"{stem}_{claim.task_id}{suffix}"
     digest = hashlib.sha256(result.content).digest()
     return (stored_name, _storable(result.content_type), result.content, digest)
+
+
+@functools.lru_cache(maxsize=256)
+def _split_name(file_name: str) -> tuple[str, str]:
+    """Return a plain name's stem and suffix; a type's handler gives most of its files the same."""
+    path = PurePath(PurePath(_storable(file_name)).name or "result")
+    return path.stem, path.suffix
 
 
 def _storable(text: str) -> str:
