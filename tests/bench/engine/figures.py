@@ -27,6 +27,8 @@ class Cell:
     per_second: float = 0.0
     enqueued_per_second: float = 0.0
     latencies_ms: Sequence[float] = ()
+    stations_ms: Mapping[str, float] = field(default_factory=dict)
+    """Of one task's way from submit to COMPLETED: the median time to each station. Ours only."""
     cpu_us: Mapping[str, float] = field(default_factory=dict)
     """Per task, by component."""
 
@@ -102,3 +104,25 @@ def cpu_per_task(
 ) -> dict[str, float]:
     """Return microseconds of CPU per task from two readings in seconds, by component."""
     return {name: (after[name] - before[name]) / max(1, tasks) * 1e6 for name in before}
+
+
+def time_stations(
+    begun_at: Sequence[float], moves: Sequence[tuple[float, float, float]], seen_at: Sequence[float]
+) -> dict[str, float]:
+    """Return the median milliseconds from each station of a task's way to the next.
+
+    Args:
+        begun_at: when each task was submitted, in seconds.
+        moves: when it was accepted, claimed and settled.
+        seen_at: when its row was seen COMPLETED.
+    """
+    ways = [
+        (begun, *moved, seen) for begun, moved, seen in zip(begun_at, moves, seen_at, strict=False)
+    ]
+    if not ways:
+        return {}
+    legs = ("submit to accepted", "accepted to claimed", "claimed to settled", "settled to seen")
+    return {
+        leg: median((way[number + 1] - way[number]) * 1000 for way in ways)
+        for number, leg in enumerate(legs)
+    }

@@ -90,6 +90,19 @@ class Kept:
         )
         return [row["at"] for row in rows]
 
+    async def list_moves(self) -> list[tuple[float, float, float]]:
+        """Return when each of our tasks was accepted, claimed and settled, in id order.
+
+        Seconds of the database's clock, as the statements ran; each commit comes after.
+        """
+        rows = await self._connection.fetch(
+            "SELECT extract(epoch FROM min(at) FILTER (WHERE kind = 'ACCEPTED'))::float8,"
+            " extract(epoch FROM min(at) FILTER (WHERE kind = 'CLAIMED'))::float8,"
+            " extract(epoch FROM min(at) FILTER (WHERE kind = 'COMPLETED'))::float8"
+            " FROM task_events GROUP BY task_id ORDER BY task_id"
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
     async def clear(self) -> None:
         """Let the next cell begin as this one did, with no checkpoint due."""
         await self._connection.execute("TRUNCATE tasks CASCADE")

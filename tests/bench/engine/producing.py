@@ -51,19 +51,28 @@ async def measure_latency(submit: Submit, *, tasks: int) -> dict[str, object]:
     connection = await asyncpg.connect(os.environ["DATABASE_URL"])
     try:
         statement = await connection.prepare("SELECT status = 'COMPLETED' FROM tasks WHERE id = $1")
-        latencies_ms = [await _time_one(submit, statement.fetchval) for _ in range(tasks)]
+        times = [await _time_one(submit, statement.fetchval) for _ in range(tasks)]
     finally:
         await connection.close()
-    return {"submitted": tasks, "latencies_ms": latencies_ms}
+    return {
+        "submitted": tasks,
+        "latencies_ms": [(seen - begun) * 1000 for begun, seen in times],
+        "begun_at": [begun for begun, _ in times],
+        "seen_at": [seen for _, seen in times],
+    }
 
 
-async def _time_one(submit: Submit, is_completed: Callable[[int], Awaitable[bool]]) -> float:
-    begun = time.monotonic()
+async def _time_one(
+    submit: Submit, is_completed: Callable[[int], Awaitable[bool]]
+) -> tuple[float, float]:
+    """Return when submit was called and when the row was seen COMPLETED: on the wall's clock, which
+    is the database's too."""
+    begun = time.time()
     async with asyncio.timeout(_PATIENCE_SECONDS):
         task_id = await submit()
         while not await is_completed(task_id):  # noqa: ASYNC110 - only the row itself counts
             await asyncio.sleep(_LOOK_SECONDS)
-    return (time.monotonic() - begun) * 1000
+    return begun, time.time()
 
 
 async def _main() -> None:

@@ -6,6 +6,7 @@ After: ``running`` writes it to ``report.md``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.bench.engine.figures import Roofline, Spread
 from tests.bench.engine.promises import judge
@@ -21,6 +22,9 @@ is committed, after which the row itself makes it run again). Postgres waits for
 processes: 100 tasks in flight each where tasks run on an event loop; 8 threads each for Dramatiq,
 8 child processes for Celery. A cell in which a task is lost, has a wrong result or leaves a
 message counts as failed."""
+
+
+_TRIED = Path(__file__).parent / "tried.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,25 @@ def build_report(findings: Findings, machine: Machine, faults: Sequence[str]) ->
             " and a rate limit in Redis for every request.\n\n"
             + _build_table(["system", "201/s"], [[name, _show(http[name])] for name in http])
         )
+    sections += _explain(findings)
     return "\n\n".join(sections) + "\n"
+
+
+def _explain(findings: Findings) -> list[str]:
+    """Return where our own time goes, and what has been tried to make it less."""
+    sections = []
+    if stations := findings.stations():
+        sections.append(
+            "## Where our latency goes\n\n"
+            "Medians of one task's way, by the times that its events carry. An event is written"
+            " while its statement runs, so each leg holds the commit of the one before.\n\n"
+            + _build_table(["leg", "ms"], [[leg, f"{ms:.2f}"] for leg, ms in stations.items()])
+        )
+    if findings.worker_profile:
+        sections.append(f"## Where our worker's time goes\n\n```\n{findings.worker_profile}\n```")
+    if sections:
+        sections.append(_TRIED.read_text(encoding="utf-8").strip())
+    return sections
 
 
 def _describe(machine: Machine) -> str:

@@ -7,7 +7,7 @@ After: cells for ``summarizing``; faults for the exit status.
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.bench.engine.figures import Cell
@@ -26,6 +26,8 @@ from tests.bench.stores import Addresses, Servers, make_database, make_vhost
 ROOFLINE_TASKS = 10_000
 STEADY_SECONDS = 6.0
 LATENCY_TASKS = 200
+PROFILE_TASKS = 20_000
+"""More than a burn-down's: a sample is taken every 4 ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,13 @@ async def run(servers: Servers, folder: Path, options: Options) -> list[str]:
         if "http" in options.scenarios
         else {}
     )
-    findings = Findings(cells=cells, roofline=roofline, http_rates=http_rates)
+    worker_profile = ""
+    if "drain" in options.scenarios and OURS in systems:
+        say("profile: what our worker computes (about 10 s)")
+        worker_profile = await _profile(places[systems.index(OURS)], folder, tasks=PROFILE_TASKS)
+    findings = Findings(
+        cells=cells, roofline=roofline, http_rates=http_rates, worker_profile=worker_profile
+    )
     faults = [
         f"{cell.system} {cell.scenario}: {fault}" for cell in cells for fault in cell.find_faults()
     ]
@@ -67,25 +75,26 @@ async def run(servers: Servers, folder: Path, options: Options) -> list[str]:
 
 async def profile(servers: Servers, folder: Path, *, tasks: int) -> str:
     """Return what our worker computes during a burn-down."""
+    return await _profile(await _prepare(servers, folder, OURS), folder, tasks=tasks)
+
+
+async def _profile(place: Place, folder: Path, *, tasks: int) -> str:
     profiles = folder / "profiles"
     profiles.mkdir()
-    place = await _prepare(servers, folder, OURS, profiles=profiles)
-    cell = await drain(place, tasks=tasks)
+    cell = await drain(replace(place, profiles=profiles), tasks=tasks)
     return (
         f"{build_worker_profile(profiles)}\n{_describe(cell)} under the profiler\n"
         "(samples of each worker's main thread, start and warm-up included)"
     )
 
 
-async def _prepare(
-    servers: Servers, folder: Path, system: System, *, profiles: Path | None = None
-) -> Place:
+async def _prepare(servers: Servers, folder: Path, system: System) -> Place:
     addresses = Addresses(
         servers=servers, name=f"bench_{system.name}", redis_database=0, queue=system.queue
     )
     await make_database(addresses, *system.schema)
     make_vhost(addresses, system.queue_arguments or None)
-    place = Place(system=system, addresses=addresses, folder=folder, profiles=profiles)
+    place = Place(system=system, addresses=addresses, folder=folder)
     if system is OURS:
         publish_types(system, addresses, folder)
     return place

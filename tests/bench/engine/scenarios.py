@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.cpu_times import read_cpu_seconds
-from tests.bench.engine.figures import Cell, cpu_per_task, drain_rate, rate_between
+from tests.bench.engine.figures import Cell, cpu_per_task, drain_rate, rate_between, time_stations
 from tests.bench.engine.kept import Kept
 from tests.bench.engine.saying import say
-from tests.bench.engine.systems import System
+from tests.bench.engine.systems import OURS, System
 from tests.bench.engine.workers import Workers, run_producer, running_workers
 from tests.bench.stores import Addresses
 from tests.bench.wrk import BenchError
@@ -145,9 +145,14 @@ async def latency(place: Place, *, tasks: int) -> Cell:
         submitted = int(str(produced["submitted"]))
         completed = await stage.await_completed(submitted)
         wrong = await stage.kept.count_wrong_results()
+        moves = await stage.kept.list_moves() if place.system is OURS else []
         left = await _end(stage)
-    latencies = produced["latencies_ms"]
+    latencies, begun_at, seen_at = (
+        produced[name] for name in ("latencies_ms", "begun_at", "seen_at")
+    )
     assert isinstance(latencies, list)
+    assert isinstance(begun_at, list)
+    assert isinstance(seen_at, list)
     return Cell(
         system=place.system.name,
         scenario="latency",
@@ -156,6 +161,7 @@ async def latency(place: Place, *, tasks: int) -> Cell:
         wrong_results=wrong,
         left_messages=left,
         latencies_ms=latencies,
+        stations_ms=time_stations(begun_at, moves, seen_at),
     )
 
 

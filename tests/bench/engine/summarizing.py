@@ -20,6 +20,8 @@ class Findings:
     roofline: Roofline | None = None
     http_rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """201s per second of each round, by system."""
+    worker_profile: str = ""
+    """What our worker computes during a burn-down, as a table of text."""
 
     def cells_of(self, scenario: str, system: str) -> list[Cell]:
         """Return the repetitions of one system in one scenario."""
@@ -54,6 +56,14 @@ class Findings:
         return {
             name: Spread.of([cell.cpu_us[name] for cell in cells]).median
             for name in cells[0].cpu_us
+        }
+
+    def stations(self) -> dict[str, float]:
+        """Return the milliseconds of each leg of our tasks' way, the median of all repetitions."""
+        cells = [cell for cell in self.cells if cell.stations_ms]
+        return {
+            leg: Spread.of([cell.stations_ms[leg] for cell in cells]).median
+            for leg in (cells[0].stations_ms if cells else ())
         }
 
     def http(self) -> dict[str, Spread]:
