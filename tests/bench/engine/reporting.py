@@ -93,7 +93,8 @@ def _build_roofline(roofline: Roofline) -> str:
         "## Roofline\n\n"
         "What the servers and the thinnest possible client need to take a message, claim its task"
         " and settle it, with our own statements in batches of 100. Cores divided by the sum is"
-        f" the bound: **{roofline.per_second:.0f} tasks/s** on {roofline.cores} cores. One"
+        f" the bound: **{roofline.per_second:.0f} tasks/s** on {roofline.cores} cores, the"
+        " higher of two measurements, before all else and after it. One"
         f" fdatasync of this disk takes {roofline.fsync_us:.0f} µs.\n\n"
         + _build_table(["component", "CPU µs per task"], rows)
     )

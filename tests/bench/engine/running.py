@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.bench.engine.figures import Cell
+from tests.bench.engine.figures import Cell, Roofline
 from tests.bench.engine.http_rounds import measure_http
 from tests.bench.engine.machines import start_observing
 from tests.bench.engine.roofline import measure_roofline
@@ -47,30 +47,40 @@ async def run(servers: Servers, folder: Path, options: Options) -> list[str]:
     machine = start_observing()
     systems = [SYSTEMS[name] for name in options.systems]
     places = [await _prepare(servers, folder, system) for system in systems]
-    roofline = None
-    if "roofline" in options.scenarios and OURS in systems:
-        say("roofline: the servers and the thinnest client (about 30 s)")
-        place = places[systems.index(OURS)]
-        roofline = await measure_roofline(place, tasks=ROOFLINE_TASKS, cores=os.cpu_count() or 1)
-        say(f"roofline: {roofline.per_second:.0f}/s")
+    rooflines = []
+    if has_roofline := "roofline" in options.scenarios and OURS in systems:
+        rooflines.append(await _measure_roofline(places[systems.index(OURS)]))
     cells = await _measure(places, options)
     http_rates = (
         await measure_http(servers, folder, options.systems, rounds=options.repetitions)
         if "http" in options.scenarios
         else {}
     )
+    if has_roofline:
+        # Whatever else the machine does makes a bound lower, never higher.
+        rooflines.append(await _measure_roofline(places[systems.index(OURS)]))
     worker_profile = ""
     if "drain" in options.scenarios and OURS in systems:
         say("profile: what our worker computes (about 10 s)")
         worker_profile = await _profile(places[systems.index(OURS)], folder, tasks=PROFILE_TASKS)
     findings = Findings(
-        cells=cells, roofline=roofline, http_rates=http_rates, worker_profile=worker_profile
+        cells=cells,
+        roofline=max(rooflines, key=lambda each: each.per_second, default=None),
+        http_rates=http_rates,
+        worker_profile=worker_profile,
     )
     faults = [
         f"{cell.system} {cell.scenario}: {fault}" for cell in cells for fault in cell.find_faults()
     ]
     write_results(options.results, findings, machine(), faults)
     return faults
+
+
+async def _measure_roofline(place: Place) -> Roofline:
+    say("roofline: the servers and the thinnest client (about 30 s)")
+    roofline = await measure_roofline(place, tasks=ROOFLINE_TASKS, cores=os.cpu_count() or 1)
+    say(f"roofline: {roofline.per_second:.0f}/s")
+    return roofline
 
 
 async def profile(servers: Servers, folder: Path, *, tasks: int) -> str:
