@@ -8,9 +8,6 @@
 -- by reading all of it.
 -- now() and not clock_timestamp(): only what is stable can bound an index scan. Uses
 -- live_tasks_pkey, live_tasks_waiting and tasks_pkey.
--- Nobody waits for the disk: a claim that a crash of Postgres forgets is as one that was never made,
--- its task is claimed again, and its attempt is refused by the token. A settlement is on disk only
--- after the claim before it.
 WITH hinted AS MATERIALIZED (
     SELECT l.task_id, l.priority, l.due_at
     FROM live_tasks l
@@ -93,7 +90,6 @@ SELECT task_id, user_id, task_type, payload, epoch, lease_token, attempt, max_at
        timeout_seconds, trace_context, lease_until
 FROM claimed
 JOIN leased USING (task_id)
-WHERE set_config('synchronous_commit', 'off', true) = 'off'
 ORDER BY priority DESC, task_id;
 
 -- name: extend_leases
