@@ -141,6 +141,7 @@ CREATE TABLE public.task_results (
     file_name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     content bytea NOT NULL,
+    expires_at timestamp with time zone,
     CONSTRAINT task_results_sha256_check CHECK ((octet_length(sha256) = 32))
 );
 ALTER TABLE ONLY public.task_results ALTER COLUMN content SET STORAGE EXTERNAL;
@@ -261,6 +262,7 @@ CREATE INDEX live_tasks_first_ring ON public.live_tasks USING btree (ring_at) WH
 CREATE INDEX live_tasks_waiting ON public.live_tasks USING btree (priority DESC, due_at) WHERE (lease_token IS NULL);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
 CREATE INDEX task_events_position ON public.task_events USING btree ("position");
+CREATE INDEX task_results_expires_at ON public.task_results USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE UNIQUE INDEX tasks_retry_of ON public.tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);
 CREATE INDEX tasks_user_id_id ON public.tasks USING btree (user_id, id);
 CREATE INDEX token_families_expires_at ON public.token_families USING btree (expires_at);

@@ -11,6 +11,7 @@
     ├── NotYoursError              it exists, but belongs to somebody else
     ├── NotFoundError              there is no such thing, or no longer
     ├── NoResultError              the task has left no file (yet)
+    ├── ResultGoneError            the task's file has expired or was deleted
     ├── ConflictError              what is asked for does not fit the state of things
     ├── RangeNotSatisfiableError   the range asked for lies outside the file
     └── DeadlineExceededError      the request took too long
@@ -133,6 +134,16 @@ class NoResultError(OrchestratorError):
 
     def __init__(self, task_id: int, status: TaskStatus) -> None:
         super().__init__(f"task {task_id} is {status} and has no result")
+        self.task_id = task_id
+
+
+class ResultGoneError(OrchestratorError):
+    """The task's file was kept for its time, and is no more."""
+
+    code = "result_gone"
+
+    def __init__(self, task_id: int) -> None:
+        super().__init__(f"the result of task {task_id} has expired or was deleted")
         self.task_id = task_id
 
 

@@ -68,6 +68,7 @@ _ANSWERS: Mapping[type[core.OrchestratorError], _Answer] = {
     api.NotYoursError: _Answer(HTTPStatus.FORBIDDEN),
     core.TaskNotFoundError: _Answer(HTTPStatus.NOT_FOUND, "Task not found"),
     api.NoResultError: _Answer(HTTPStatus.NOT_FOUND, "Result not found", shows_message=True),
+    api.ResultGoneError: _Answer(HTTPStatus.GONE, "Result gone", shows_message=True),
     api.NotFoundError: _Answer(HTTPStatus.NOT_FOUND),
     api.ConflictError: _Answer(HTTPStatus.CONFLICT),
     core.QuotaExceededError: _Answer(

@@ -113,7 +113,12 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
             ring_again_seconds=settings.api.ring_again_seconds,
         ),
         Pruning(
-            account_store, worker_store, SubmissionStore(database), files.uploads, chance=chance
+            account_store,
+            worker_store,
+            SubmissionStore(database),
+            files.uploads,
+            files.results,
+            chance=chance,
         ),
     ]
     drain = (watching.feed, *task_parts.drain)

@@ -7,6 +7,7 @@ brings both back to ``postgres.task_store.settle``.
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
@@ -48,6 +49,15 @@ class ResultFile:
     content_type: str
     file_name: str
     """Shown to the owner and used for the download; a plain name without folders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultOnDisk:
+    """What a handler returns instead if its result may be large: it lies in the task's folder."""
+
+    path: Path
+    content_type: str
+    file_name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import NewType, Protocol
 
 from orchestrator_core.tasks import TaskId, UserId
@@ -51,6 +52,8 @@ class TaskResult(FileFacts):
     """The file that a completed task left."""
 
     task_id: TaskId
+    expires_at: datetime | None
+    """None: it is kept for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +79,33 @@ class UploadRules:
     """How long a whole file is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An input of a task: one of its owner's files."""
+
+    file_id: FileId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """An input of a task, on the disk of the worker that runs it."""
+
+    path: Path
+    size_bytes: int
+    content_type: str
+    """As its owner said; nobody has looked."""
+    file_name: str
+    """A plain name without folders."""
+
+
 class ResultStore(Protocol):
     """Where the results of tasks are read."""
 
     async def find(self, task_id: TaskId) -> TaskResult | None:
-        """Return what is known of the task's result, or None."""
+        """Return what is known of the task's result, or None if there is none (any more)."""
+
+    async def prune(self, *, limit: int) -> int:
+        """Delete up to ``limit`` results that have expired; return how many."""
 
     def read(self, result: TaskResult, *, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from ``start`` up to and without ``stop``, in pieces.

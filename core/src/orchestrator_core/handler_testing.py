@@ -5,9 +5,10 @@
 
         assert result.content == b"Hello Ada"
 
-The payload is read from JSON as the worker reads it. What the handler raises
-arrives as it is. It runs in the test's own process: its time limit, its memory
-limit and the end of a cancelled attempt are the worker's business.
+The payload is read from JSON as the worker reads it, and ``supplies`` says which files
+its owner has. What the handler raises arrives as it is. It runs in the test's own
+process: its time limit, its memory limit and the end of a cancelled attempt are the
+worker's business.
 
 Before: a package of task types has a test.
 After: the test looks at the ``ResultFile``, and at the progress that was reported.
@@ -16,24 +17,54 @@ After: the test looks at the ``ResultFile``, and at the progress that was report
 import asyncio
 import inspect
 import json
+import mimetypes
+import shutil
+import tempfile
 from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from orchestrator_core.attempts import ProgressReport, ResultFile
+from pydantic import BaseModel
+
+from orchestrator_core.attempts import ProgressReport, ResultFile, ResultOnDisk
 from orchestrator_core.errors import UnknownTaskTypeError
-from orchestrator_core.handlers import Handler, TaskContext
-from orchestrator_core.tasks import TaskId
+from orchestrator_core.files import InputFile, Upload
+from orchestrator_core.handlers import (
+    DEFAULT_MAX_RESULT_BYTES,
+    GiveUpError,
+    Handler,
+    TaskContext,
+    Workplace,
+)
+from orchestrator_core.owners import OwnersData
+from orchestrator_core.tasks import ErrorCode, TaskId
 
 A_TASK = TaskId(1)
 
 
-def run_handler(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplies:
+    """What the owner of a test's task has, and what may be kept of its result."""
+
+    files: Mapping[int, Path] = field(default_factory=dict)
+    """Uploads by their ids; each is copied, and its type guessed from its name."""
+    owners_data: OwnersData | None = None
+    max_result_bytes: int = DEFAULT_MAX_RESULT_BYTES
+    """Told to the handler; what it returns is not checked against it."""
+
+
+NOTHING = Supplies()
+
+
+def run_handler(  # noqa: PLR0913 - each names one fact of the attempt
     handlers: Handler | Iterable[Handler],
     task_type: str,
     payload: Mapping[str, Any],
     *,
     attempt: int = 1,
     reports: list[ProgressReport] | None = None,
+    supplies: Supplies = NOTHING,
 ) -> ResultFile:
     """Run one attempt and return its result; for tests without an event loop.
 
@@ -43,6 +74,7 @@ def run_handler(
         payload: what a client would send; JSON values only.
         attempt: 1 for the first.
         reports: gets what the handler reports, in its order, also if it raises in the end.
+        supplies: what its owner has.
 
     Raises:
         UnknownTaskTypeError: no handler has this type.
@@ -50,42 +82,105 @@ def run_handler(
         TypeError: the handler returned something else than a file.
         Exception: whatever the handler raises; ``GiveUpError`` and ``RetryLaterError`` too.
     """
-    returned = _call(handlers, task_type, payload, attempt=attempt, reports=reports)
-    return _checked(_run(returned) if inspect.iscoroutine(returned) else returned)
+    trial = _Trial(_find(handlers, task_type), payload, attempt, reports, supplies)
+    if trial.needs_loop and _is_loop_running():
+        raise RuntimeError("an event loop runs already: await run_handler_async() instead")
+    with tempfile.TemporaryDirectory(prefix="run-handler-") as folder:
+        context = trial.context
+        if trial.handler.is_supplied:
+            context = asyncio.run(trial.supplied(Path(folder)))
+        # A plain handler runs without an event loop, as in its process.
+        returned: object = trial.handler.run(trial.model, context)
+        if inspect.iscoroutine(returned):
+            returned = asyncio.run(trial.awaited(returned))
+        return _checked(returned)
 
 
-async def run_handler_async(
+async def run_handler_async(  # noqa: PLR0913 - likewise
     handlers: Handler | Iterable[Handler],
     task_type: str,
     payload: Mapping[str, Any],
     *,
     attempt: int = 1,
     reports: list[ProgressReport] | None = None,
+    supplies: Supplies = NOTHING,
 ) -> ResultFile:
     """Do what ``run_handler`` does, on the event loop of an ``async`` test."""
-    returned = _call(handlers, task_type, payload, attempt=attempt, reports=reports)
-    return _checked(await returned if inspect.iscoroutine(returned) else returned)
+    trial = _Trial(_find(handlers, task_type), payload, attempt, reports, supplies)
+    with tempfile.TemporaryDirectory(prefix="run-handler-") as folder:
+        context = trial.context
+        if trial.handler.is_supplied:
+            context = await trial.supplied(Path(folder))
+        returned: object = trial.handler.run(trial.model, context)
+        if inspect.iscoroutine(returned):
+            returned = await trial.awaited(returned)
+        return _checked(returned)
 
 
-def _call(
-    handlers: Handler | Iterable[Handler],
-    task_type: str,
-    payload: Mapping[str, Any],
-    *,
-    attempt: int,
-    reports: list[ProgressReport] | None,
-) -> object:
-    handler = _find(handlers, task_type)
-    heard: list[ProgressReport] = [] if reports is None else reports
-    context = TaskContext(task_id=A_TASK, attempt=attempt, reporter=heard.append)
-    model = handler.payload.model_validate_json(json.dumps(payload, allow_nan=False))
-    returned = handler.run(model, context)
-    if inspect.iscoroutine(returned) and not handler.is_async:
-        returned.close()
-        raise TypeError(
-            f"declare the handler of {task_type!r} with 'async def'; it returned a coroutine"
+class _Trial:
+    """One attempt of one handler."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        payload: Mapping[str, Any],
+        attempt: int,
+        reports: list[ProgressReport] | None,
+        supplies: Supplies,
+    ) -> None:
+        self.handler = handler
+        self.model = handler.payload.model_validate_json(json.dumps(payload, allow_nan=False))
+        self.needs_loop = handler.is_async or handler.is_supplied
+        self._supplies = supplies
+        heard: list[ProgressReport] = [] if reports is None else reports
+        self.context = TaskContext(
+            task_id=A_TASK,
+            attempt=attempt,
+            max_result_bytes=supplies.max_result_bytes,
+            owners_data=supplies.owners_data if handler.is_async else None,
+            reporter=heard.append,
         )
-    return returned
+
+    async def supplied(self, folder: Path) -> TaskContext:
+        """Do what the worker's ``supplying`` does."""
+        wanted = (self.handler.inputs or _no_inputs)(self.model)
+        inputs = {
+            name: _copied(upload, self._supplies.files, folder / f"input-{number}")
+            for number, (name, upload) in enumerate(wanted.items())
+        }
+        context = replace(self.context, workplace=Workplace(folder=folder, inputs=inputs))
+        if self.handler.gather is not None:
+            gathering = replace(context, owners_data=self._supplies.owners_data)
+            await self.handler.gather(self.model, gathering)
+        return context
+
+    async def awaited(self, returned: Coroutine[Any, Any, object]) -> object:
+        """Return what an async handler returns."""
+        if not self.handler.is_async:
+            returned.close()
+            raise TypeError(
+                f"declare the handler of {self.handler.task_type!r} with 'async def'; it"
+                " returned a coroutine"
+            )
+        return await returned
+
+
+def _no_inputs(_: BaseModel) -> Mapping[str, Upload]:
+    return {}
+
+
+def _copied(upload: Upload, files: Mapping[int, Path], path: Path) -> InputFile:
+    if upload.file_id not in files:
+        raise GiveUpError(f"you have no file {upload.file_id}", code=ErrorCode.INPUT_NOT_FOUND)
+    original = files[upload.file_id]
+    shutil.copyfile(original, path)
+    content_type, _ = mimetypes.guess_type(original.name)
+    return InputFile(
+        path=path,
+        size_bytes=path.stat().st_size,
+        content_type=content_type or "application/octet-stream",
+        file_name=original.name,
+    )
 
 
 def _find(handlers: Handler | Iterable[Handler], task_type: str) -> Handler:
@@ -94,13 +189,6 @@ def _find(handlers: Handler | Iterable[Handler], task_type: str) -> Handler:
     if task_type not in by_type:
         raise UnknownTaskTypeError(task_type, by_type)
     return by_type[task_type]
-
-
-def _run(returned: Coroutine[Any, Any, object]) -> object:
-    if _is_loop_running():
-        returned.close()
-        raise RuntimeError("an event loop runs already: await run_handler_async() instead")
-    return asyncio.run(returned)
 
 
 def _is_loop_running() -> bool:
@@ -112,6 +200,13 @@ def _is_loop_running() -> bool:
 
 
 def _checked(returned: object) -> ResultFile:
+    if isinstance(returned, ResultOnDisk):
+        # Its folder goes with the attempt.
+        return ResultFile(
+            content=returned.path.read_bytes(),
+            content_type=returned.content_type,
+            file_name=returned.file_name,
+        )
     if not isinstance(returned, ResultFile):
         raise TypeError(f"the handler returned {type(returned).__name__}; expected a ResultFile")
     return returned

@@ -14,6 +14,10 @@ compute, hang or crash without harm to its neighbours.
         return ResultFile(content=f"Hello {payload.name}".encode(),
                           content_type="text/plain", file_name="greeting.txt")
 
+A type that works on files of its owner says which (``inputs=``), and one that needs
+what only a store knows fetches it (``gather=``), both before its handler runs; so a
+plain handler finds all it needs in its own folder and speaks to nobody.
+
 A package offers its group through the entry-point group
 ``orchestrator.handlers``: ``greetings = "acme_greetings:handlers"``. A handler
 may run more than once for the same task, so it must be idempotent. Tests of it
@@ -28,15 +32,18 @@ import io
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 from pydantic import BaseModel, ConfigDict
 from structlog.typing import FilteringBoundLogger
 
-from orchestrator_core.attempts import ProgressReport, ResultFile
+from orchestrator_core.attempts import ProgressReport, ResultFile, ResultOnDisk
 from orchestrator_core.errors import HandlerSetupError
-from orchestrator_core.tasks import TaskId
+from orchestrator_core.files import InputFile, Upload
+from orchestrator_core.owners import OwnersData
+from orchestrator_core.tasks import ErrorCode, TaskId
 
 ENTRY_POINT_GROUP = "orchestrator.handlers"
 DEFAULT_TIMEOUT_SECONDS = 60
@@ -57,6 +64,18 @@ class Payload(BaseModel):
 
 class GiveUpError(Exception):
     """The task can't succeed, however often it is tried; the message goes to its owner."""
+
+    def __init__(self, message: str = "", *, code: ErrorCode = ErrorCode.HANDLER_ERROR) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way back from a child process."""
+        return (_rebuild_give_up, (str(self), self.code))
+
+
+def _rebuild_give_up(message: str, code: ErrorCode) -> GiveUpError:
+    return GiveUpError(message, code=code)
 
 
 class RetryLaterError(Exception):
@@ -99,6 +118,18 @@ class ResultWriter(io.BytesIO):
         )
 
 
+DEFAULT_MAX_RESULT_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """Where one attempt works: a folder of its own, that goes with the attempt."""
+
+    folder: Path
+    inputs: Mapping[str, InputFile] = field(default_factory=dict)
+    """By the names that the type's ``inputs`` gave them."""
+
+
 def _tell_nobody(_: ProgressReport) -> None:
     pass
 
@@ -114,6 +145,12 @@ class TaskContext:
     task_id: TaskId
     attempt: int
     """1 for the first."""
+    max_result_bytes: int = DEFAULT_MAX_RESULT_BYTES
+    """A result that is larger is refused: don't write more."""
+    workplace: Workplace | None = None
+    """None: the type has neither ``inputs`` nor ``gather``."""
+    owners_data: OwnersData | None = field(default=None, repr=False)
+    """None in a child process."""
     reporter: Callable[[ProgressReport], object] = field(default=_tell_nobody, repr=False)
     """Takes what ``report`` makes; for those who run handlers."""
     cancellation: Callable[[], bool] = field(default=_never, repr=False)
@@ -130,6 +167,36 @@ class TaskContext:
             self.reporter(to_progress_report(fraction, message))
         except Exception as error:  # noqa: BLE001 - news of the work must not end the work
             self.logger.debug("progress_not_reported", error=repr(error))
+
+    @property
+    def inputs(self) -> Mapping[str, InputFile]:
+        """The files that the payload names, by the names that the type's ``inputs`` gave them."""
+        return self._workplace.inputs
+
+    @property
+    def folder(self) -> Path:
+        """A folder for this attempt alone; it is deleted with all that is in it afterwards."""
+        return self._workplace.folder
+
+    @property
+    def owner(self) -> OwnersData:
+        """What the task's owner has. Not for plain handlers, whose process speaks to no store.
+
+        Raises:
+            RuntimeError: it is a plain handler.
+        """
+        if self.owners_data is None:
+            raise RuntimeError(
+                "a plain handler can't reach its owner's data: fetch it with gather=, or declare"
+                " the handler with 'async def'"
+            )
+        return self.owners_data
+
+    @property
+    def _workplace(self) -> Workplace:
+        if self.workplace is None:
+            raise RuntimeError("register the task type with inputs= or gather= to get a folder")
+        return self.workplace
 
     @property
     def is_cancelled(self) -> bool:
@@ -172,7 +239,11 @@ def _line_of(message: object) -> str:
 
 
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
-HandlerFunction = Callable[[PayloadT, TaskContext], ResultFile | Awaitable[ResultFile]]
+HandlerFunction = Callable[
+    [PayloadT, TaskContext], ResultFile | ResultOnDisk | Awaitable[ResultFile | ResultOnDisk]
+]
+NameInputs = Callable[[PayloadT], Mapping[str, Upload]]
+Gather = Callable[[PayloadT, TaskContext], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,12 +258,20 @@ class Handler:
     max_attempts: int
     memory_bytes: int
     """Address space of the process that runs a plain handler."""
+    inputs: NameInputs[Any] | None = None
+    """Says which files of its owner a payload names."""
+    gather: Gather[Any] | None = None
+    """Writes what a plain handler needs of the stores into ``TaskContext.folder``."""
     is_async: bool = field(init=False)
     """Whether it runs on the event loop rather than in a process of its own."""
+    is_supplied: bool = field(init=False)
+    """Whether its attempts get a workplace."""
 
     def __post_init__(self) -> None:
         """Look at the function once: attempts are many."""
         object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.run))
+        is_supplied = self.inputs is not None or self.gather is not None
+        object.__setattr__(self, "is_supplied", is_supplied)
 
 
 @dataclass(slots=True)
@@ -201,13 +280,15 @@ class HandlerGroup:
 
     _handlers: list[Handler] = field(default_factory=list)
 
-    def register(
+    def register(  # noqa: PLR0913 - each names one fact of the task type
         self,
         *task_types: str,
         payload: type[PayloadT],
         timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
         max_attempts: int = DEFAULT_MAX_ATTEMPTS,
         memory_bytes: int = 1 << 30,
+        inputs: NameInputs[PayloadT] | None = None,
+        gather: Gather[PayloadT] | None = None,
     ) -> Callable[[HandlerFunction[PayloadT]], HandlerFunction[PayloadT]]:
         """Serve ``task_types`` with the decorated function, which stays as it is.
 
@@ -217,6 +298,10 @@ class HandlerGroup:
             timeout_seconds: wall time of one attempt, at most.
             max_attempts: of one task, unless it asks for another number.
             memory_bytes: address space of the process that runs a plain handler.
+            inputs: names the files of its owner that a payload asks for; the worker fetches them
+                before the handler runs, and the handler finds them in ``context.inputs``.
+            gather: runs on the event loop before a plain handler, with ``context.owner`` and
+                ``context.folder``; leaves in the folder what the handler needs of the stores.
 
         Raises:
             ValueError: something of this can't be.
@@ -237,6 +322,8 @@ class HandlerGroup:
                     timeout_seconds=timeout_seconds,
                     max_attempts=max_attempts,
                     memory_bytes=memory_bytes,
+                    inputs=inputs,
+                    gather=gather,
                 )
                 for task_type in task_types
             ]

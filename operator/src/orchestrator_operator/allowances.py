@@ -93,6 +93,15 @@ class RateLimitSpec(RateLimit):
     """Users who have another limit than the rest."""
 
 
+class ResultsSpec(Part):
+    """What becomes of the files that tasks leave."""
+
+    rules = (duration_between("ttl", "ttl", "1h", "87600h"),)
+
+    ttl: Duration = "720h"
+    """How long a result is kept. The task itself stays and says that its result is gone."""
+
+
 class FilesSpec(Part):
     """What users may upload, and how long it is kept."""
 

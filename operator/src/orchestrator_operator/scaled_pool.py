@@ -29,8 +29,8 @@ from orchestrator_operator.scaling_kubernetes import KubernetesWorkers
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.status import NOT_LIMITED, NOT_STARTED, ScalingView
 
-CONNECTIONS_PER_WORKER = 6
-"""A worker opens at most five; one to spare."""
+CONNECTIONS_PER_WORKER = 8
+"""A worker opens at most seven; one to spare."""
 CONNECTIONS_KEPT_FREE = 15
 """For the operator, the migration, people, and what Postgres keeps for its superuser."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from orchestrator_operator.allowances import FilesSpec, RateLimitSpec
+from orchestrator_operator.allowances import FilesSpec, RateLimitSpec, ResultsSpec
 from orchestrator_operator.quantities import Duration, Quantity, Size, to_number, to_seconds
 from orchestrator_operator.rules import Part, Rule, duration_between
 
@@ -335,6 +335,8 @@ class OrchestratorSpec(Part):
     """The nginx in front of the API."""
     worker: WorkerSpec = Field(default_factory=WorkerSpec)
     """The workers that run tasks."""
+    results: ResultsSpec = Field(default_factory=ResultsSpec)
+    """The files that tasks leave."""
     postgres: PostgresSpec = Field(
         default_factory=lambda: PostgresSpec(managed=ManagedPostgres()), json_schema_extra=_MANAGED
     )

@@ -19,6 +19,7 @@ CASES = [
     (api.NotYoursError("You can only access your own tasks"), 403, None),
     (core.TaskNotFoundError(7), 404, "Task not found"),
     (api.NoResultError(7, TaskStatus.PENDING), 404, "Result not found"),
+    (api.ResultGoneError(7), 410, "Result gone"),
     (core.NameTakenError("the username 'x' is taken"), 409, "Username already exists"),
     (api.BodyTooLargeError(100), 413, "Request body too large"),
     (api.WrongPasswordError("The current password is wrong"), 403, None),

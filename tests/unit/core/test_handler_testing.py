@@ -1,12 +1,17 @@
 """What the test kit promises to authors of task types."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from orchestrator_core.attempts import ProgressReport, ResultFile
+from orchestrator_core.attempts import ProgressReport, ResultFile, ResultOnDisk
 from orchestrator_core.errors import UnknownTaskTypeError
-from orchestrator_core.handler_testing import run_handler, run_handler_async
+from orchestrator_core.files import FileId, Upload
+from orchestrator_core.handler_testing import Supplies, run_handler, run_handler_async
 from orchestrator_core.handlers import GiveUpError, HandlerGroup, Payload, TaskContext
+from orchestrator_core.tasks import ErrorCode
 
 handlers = HandlerGroup()
 
@@ -82,7 +87,7 @@ def test_a_payload_that_is_no_json_is_refused() -> None:
 
 
 def test_an_unknown_type_names_those_that_are_known() -> None:
-    with pytest.raises(UnknownTaskTypeError, match="known are greet, greet_async, no_file"):
+    with pytest.raises(UnknownTaskTypeError, match="known are copy, greet, greet_async, no_file"):
         run_handler(handlers, "gret", {})
 
 
@@ -94,3 +99,65 @@ def test_a_result_that_is_no_file_is_told() -> None:
 async def test_the_wrong_one_in_an_async_test_names_the_right_one() -> None:
     with pytest.raises(RuntimeError, match="await run_handler_async"):
         run_handler(handlers, "greet_async", {})
+
+
+class Copying(Payload):
+    file_id: int
+
+
+def name_original(payload: Copying) -> Mapping[str, Upload]:
+    return {"original": Upload(FileId(payload.file_id))}
+
+
+async def leave_word(_: Copying, context: TaskContext) -> None:
+    (context.folder / "word").write_text(repr(context.owners_data), encoding="utf-8")
+
+
+@handlers.register("copy", payload=Copying, inputs=name_original, gather=leave_word)
+def copy(_: Copying, context: TaskContext) -> ResultOnDisk:
+    original = context.inputs["original"]
+    path = context.folder / "copy"
+    path.write_bytes(original.path.read_bytes() + (context.folder / "word").read_bytes())
+    return ResultOnDisk(path=path, content_type=original.content_type, file_name=original.file_name)
+
+
+def test_a_handler_gets_its_owners_files_and_what_it_gathers(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"pixels, ")
+
+    result = run_handler(handlers, "copy", {"file_id": 7}, supplies=Supplies(files={7: photo}))
+
+    assert result == ResultFile(
+        content=b"pixels, None", content_type="image/png", file_name="photo.png"
+    )
+
+
+def test_a_file_that_the_owner_does_not_have_is_refused_as_by_the_worker() -> None:
+    with pytest.raises(GiveUpError, match="you have no file 8") as raised:
+        run_handler(handlers, "copy", {"file_id": 8})
+
+    assert raised.value.code is ErrorCode.INPUT_NOT_FOUND
+
+
+def test_a_plain_handler_can_not_reach_its_owners_data() -> None:
+    group = HandlerGroup()
+
+    @group.register("nosy", payload=Greeting)
+    def nosy(_: Greeting, context: TaskContext) -> ResultFile:
+        assert context.owner
+        raise AssertionError
+
+    with pytest.raises(RuntimeError, match="gather="):
+        run_handler(group, "nosy", {})
+
+
+def test_a_type_without_supplies_has_no_folder() -> None:
+    group = HandlerGroup()
+
+    @group.register("homeless", payload=Greeting)
+    def homeless(_: Greeting, context: TaskContext) -> ResultFile:
+        assert context.folder
+        raise AssertionError
+
+    with pytest.raises(RuntimeError, match="inputs= or gather="):
+        run_handler(group, "homeless", {})

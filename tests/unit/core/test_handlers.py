@@ -1,6 +1,7 @@
 import pickle
 import threading
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 import structlog
@@ -101,7 +102,7 @@ def test_one_package_may_not_define_a_type_twice_either(monkeypatch: pytest.Monk
     ],
 )
 def test_what_no_store_would_take_is_refused_where_it_is_written(
-    task_types: tuple[str, ...], limits: dict[str, int], reason: str
+    task_types: tuple[str, ...], limits: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
         HandlerGroup().register(*task_types, payload=Payload, **limits)

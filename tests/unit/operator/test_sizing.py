@@ -26,7 +26,7 @@ def test_workers_never_ask_for_more_connections_than_there_are() -> None:
     limit = to_target(spec).connection_limit_replicas
 
     assert limit is not None
-    assert limit * 5 + 11 * 9 < max_connections(spec.postgres.managed.resources)
+    assert limit * 7 + 11 * 9 < max_connections(spec.postgres.managed.resources)
 
 
 def test_a_worker_can_always_run() -> None:

@@ -25,8 +25,7 @@ def a_request(payload: str = "{}") -> ChildRequest:
     return ChildRequest(
         task_type="any",
         payload=payload,
-        context=TaskContext(task_id=TaskId(17), attempt=1),
-        max_result_bytes=1024,
+        context=TaskContext(task_id=TaskId(17), attempt=1, max_result_bytes=1024),
         log_context={},
     )
 

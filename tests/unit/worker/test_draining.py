@@ -8,13 +8,14 @@ from orchestrator_core.attempts import HandedBack, Outcome, ResultFile, Settleme
 from orchestrator_core.handlers import Handler, TaskContext
 from orchestrator_core.testing import AnyPayload, a_claim, a_handler, a_result
 from orchestrator_worker.draining import StopSignals, drain
-from orchestrator_worker.executing import Executor
+from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.journeys import Journeys, Stations
 from orchestrator_worker.leasing import Leases
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.reporting import Totals
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
+from supplied import a_supplier
 
 
 class Bench:
@@ -33,8 +34,8 @@ class Bench:
             executor=Executor(
                 {handler.task_type: handler},
                 Lanes(0, chance=Random(1)),
-                task_timeout_seconds=60,
-                max_result_bytes=1024,
+                a_supplier(),
+                limits=Limits(task_timeout_seconds=60, max_result_bytes=1024),
                 chance=Random(1),
             ),
             settler=Settler(record, slots=4, chance=Random(1)),  # type: ignore[arg-type]

@@ -17,20 +17,26 @@ from orchestrator_core.handlers import GiveUpError, Handler, RetryLaterError, Ta
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_core.testing import AnyPayload, a_claim, a_handler, a_result, raising
 from orchestrator_worker import executing
-from orchestrator_worker.executing import Executor
+from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.progress import Progress
+from orchestrator_worker.supplying import Supplier
+from supplied import a_supplier
 
 LIMIT_SECONDS = 900
 MAX_RESULT_BYTES = 1024
 
 
-def an_executor(*handlers: Handler, task_timeout_seconds: float = LIMIT_SECONDS) -> Executor:
+def an_executor(
+    *handlers: Handler,
+    task_timeout_seconds: float = LIMIT_SECONDS,
+    supplier: Supplier | None = None,
+) -> Executor:
     return Executor(
         {handler.task_type: handler for handler in handlers},
         Lanes(0, chance=Random(1)),
-        task_timeout_seconds=task_timeout_seconds,
-        max_result_bytes=MAX_RESULT_BYTES,
+        supplier or a_supplier(),
+        limits=Limits(task_timeout_seconds=task_timeout_seconds, max_result_bytes=MAX_RESULT_BYTES),
         chance=Random(1),
     )
 

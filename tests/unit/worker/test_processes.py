@@ -81,8 +81,7 @@ async def run(
     request = ChildRequest(
         task_type=task_type,
         payload=json.dumps(payload),
-        context=TaskContext(task_id=TaskId(17), attempt=1),
-        max_result_bytes=1 << 20,
+        context=TaskContext(task_id=TaskId(17), attempt=1, max_result_bytes=1 << 20),
         log_context={"task_id": 17},
     )
     return await lanes.run(

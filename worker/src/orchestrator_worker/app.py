@@ -6,8 +6,7 @@ After: the process exits, every attempt settled or handed back.
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from random import SystemRandom
 from uuid import uuid4
 
@@ -15,9 +14,9 @@ import structlog
 
 from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.postgres.database import Database
-from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
+from orchestrator_worker.connecting import opened_lease_store, opened_supplier
 from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.health import serving_health
 from orchestrator_worker.processes import Lanes
@@ -60,6 +59,7 @@ async def serve(
             lanes=await stack.enter_async_context(
                 Lanes.open(settings.concurrency, chance=chance, log_level=settings.log_level)
             ),
+            supplier=await stack.enter_async_context(opened_supplier(postgres)),
             handlers=discover_handlers(),
             chance=chance,
         )
@@ -67,15 +67,6 @@ async def serve(
         checks = {"/livez": worker.livez, "/readyz": worker.readyz}
         await stack.enter_async_context(serving_health(settings.health_port, checks))
         await run(worker, resources, drain_seconds=settings.drain_seconds)
-
-
-@asynccontextmanager
-async def opened_lease_store(postgres: PostgresSettings) -> AsyncIterator[TaskStore]:
-    """Open the store of the thread that keeps leases, with a connection of its own."""
-    async with Database.open(
-        postgres, application="orchestrator-worker-leases", max_connections=1
-    ) as database:
-        yield TaskStore(database)
 
 
 async def publish_types(settings: PostgresSettings) -> None:

@@ -62,7 +62,6 @@ class ChildRequest:
     """JSON text; parsed and decoded here, so that a hostile one harms nobody else."""
     context: TaskContext
     """Only its facts cross; the child makes it report and know of its end."""
-    max_result_bytes: int
     log_context: Mapping[str, object]
     """Bound to every log line of the attempt."""
 
@@ -165,7 +164,7 @@ def run_handler(handler: Handler, request: ChildRequest) -> Outcome:
         if not is_expected(error):
             _log.warning("handler_raised", exc_info=error)
         return outcome_of_error(error, attempt=request.context.attempt, chance=_CHANCE)
-    return outcome_of_return(returned, max_result_bytes=request.max_result_bytes)
+    return outcome_of_return(returned, max_result_bytes=request.context.max_result_bytes)
 
 
 def _reporter(number: int) -> Callable[[ProgressReport], object]:

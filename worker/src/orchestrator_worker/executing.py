@@ -1,9 +1,8 @@
 """Run one attempt and say how it ended: ``Claim`` to ``Outcome``.
 
 A handler's own fault is an outcome and never an exception, so that every claim
-is settled exactly once. Async handlers run on the event loop, so one that blocks
-it also blocks the heartbeat: its author's fault, seen by the liveness probe. Plain handlers
-run in a child process.
+is settled exactly once. Async handlers run on the event loop, plain ones in a child
+process; a type that works on files is supplied with them first.
 
 Before: ``journeys`` holds a lease for the claim.
 After: ``settling`` records the outcome.
@@ -12,8 +11,10 @@ After: ``settling`` records the outcome.
 import asyncio
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -23,6 +24,7 @@ from orchestrator_core.tracing import trace_id_of
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.progress import Progress
+from orchestrator_worker.supplying import Supplier
 from orchestrator_worker.verdicts import (
     is_expected,
     outcome_of_error,
@@ -36,7 +38,28 @@ CANCEL_SECONDS = 2.0
 """How long an async handler may clean up after its cancellation. One that ignores it is left
 behind: its attempt ends all the same."""
 
+LEAST_SECONDS = 1.0
+"""What a handler gets at least if its supplies took almost all of its time."""
+
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What holds for every attempt, whatever its task type allows."""
+
+    task_timeout_seconds: float
+    max_result_bytes: int
+
+
+class Attempt(NamedTuple):
+    """One attempt on its way to a handler."""
+
+    handler: Handler
+    claim: Claim
+    progress: Progress
+    context: TaskContext
+    limit_seconds: float
 
 
 class Executor:
@@ -46,15 +69,15 @@ class Executor:
         self,
         handlers: Mapping[str, Handler],
         lanes: Lanes,
+        supplier: Supplier,
         *,
-        task_timeout_seconds: float,
-        max_result_bytes: int,
+        limits: Limits,
         chance: Random,
     ) -> None:
         self._handlers = handlers
         self._lanes = lanes
-        self._task_timeout_seconds = task_timeout_seconds
-        self._max_result_bytes = max_result_bytes
+        self._supplier = supplier
+        self._limits = limits
         self._chance = chance
 
     async def execute(
@@ -82,7 +105,7 @@ class Executor:
         if handler is None:
             return unknown_type(claim.task_type)
         limit_seconds = min(
-            claim.timeout_seconds, handler.timeout_seconds, self._task_timeout_seconds
+            claim.timeout_seconds, handler.timeout_seconds, self._limits.task_timeout_seconds
         )
         # A task of its own, because only a task can be given up on.
         running = asyncio.create_task(
@@ -104,22 +127,62 @@ class Executor:
     async def _run(
         self, handler: Handler, claim: Claim, progress: Progress, *, limit_seconds: float
     ) -> Outcome:
-        if handler.is_async:
-            return await self._judge(handler, claim, progress)
-        request = ChildRequest(
-            task_type=claim.task_type,
-            payload=claim.payload,
-            context=TaskContext(task_id=claim.task_id, attempt=claim.attempt),
-            max_result_bytes=self._max_result_bytes,
-            log_context=log_context_of(claim),
-        )
-        return await self._lanes.run(request, timeout_seconds=limit_seconds, progress=progress)
-
-    async def _judge(self, handler: Handler, claim: Claim, progress: Progress) -> Outcome:
         context = TaskContext(
             task_id=claim.task_id,
             attempt=claim.attempt,
-            reporter=progress.take,
+            max_result_bytes=self._limits.max_result_bytes,
+        )
+        attempt = Attempt(handler, claim, progress, context, limit_seconds)
+        if handler.is_supplied:
+            return await self._supply(attempt)
+        return await self._run_supplied(attempt)
+
+    async def _supply(self, attempt: Attempt) -> Outcome:
+        handler, claim = attempt.handler, attempt.claim
+        clock = asyncio.get_running_loop().time
+        started_at = clock()
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(attempt.limit_seconds) as patience:
+                    context = await stack.enter_async_context(
+                        self._supplier.supplied(
+                            handler,
+                            parse_payload(handler, claim.payload),
+                            attempt.context,
+                            claim.user_id,
+                        )
+                    )
+            except Exception as error:  # noqa: BLE001 - the type's own functions may break
+                if patience.expired():
+                    return timed_out(
+                        attempt.limit_seconds, attempt=claim.attempt, chance=self._chance
+                    )
+                return self._outcome_of(error, claim)
+            left_seconds = max(attempt.limit_seconds - (clock() - started_at), LEAST_SECONDS)
+            return await self._run_supplied(
+                attempt._replace(context=context, limit_seconds=left_seconds)
+            )
+
+    async def _run_supplied(self, attempt: Attempt) -> Outcome:
+        handler, claim = attempt.handler, attempt.claim
+        if handler.is_async:
+            return await self._judge(attempt)
+        request = ChildRequest(
+            task_type=claim.task_type,
+            payload=claim.payload,
+            context=attempt.context,
+            log_context=log_context_of(claim),
+        )
+        return await self._lanes.run(
+            request, timeout_seconds=attempt.limit_seconds, progress=attempt.progress
+        )
+
+    async def _judge(self, attempt: Attempt) -> Outcome:
+        handler, claim = attempt.handler, attempt.claim
+        context = replace(
+            attempt.context,
+            owners_data=self._supplier.owners_data(claim.user_id),
+            reporter=attempt.progress.take,
             cancellation=_is_ending(),
         )
         try:
@@ -128,10 +191,13 @@ class Executor:
         except BaseException as error:
             if _is_ours(error):
                 raise
-            if not is_expected(error):
-                _log.warning("handler_raised", exc_info=error)
-            return outcome_of_error(error, attempt=claim.attempt, chance=self._chance)
-        return outcome_of_return(returned, max_result_bytes=self._max_result_bytes)
+            return self._outcome_of(error, claim)
+        return outcome_of_return(returned, max_result_bytes=self._limits.max_result_bytes)
+
+    def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
+        if not is_expected(error):
+            _log.warning("handler_raised", exc_info=error)
+        return outcome_of_error(error, attempt=claim.attempt, chance=self._chance)
 
 
 def log_context_of(claim: Claim) -> dict[str, object]:

@@ -44,3 +44,5 @@ class WorkerSettings(Settings):
         default=32 * 1024 * 1024, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES"
     )
     """A result is one row, written in one statement of at most 3 s."""
+    result_ttl_seconds: int = Field(default=30 * 86_400, ge=60, alias=f"{PREFIX}RESULT_TTL_SECONDS")
+    """How long a result is kept; the task itself stays."""

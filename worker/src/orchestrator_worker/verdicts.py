@@ -11,7 +11,15 @@ from random import Random
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator_core.attempts import Failed, Outcome, ResultFile, RetryAfter, Succeeded
+from orchestrator_core.attempts import (
+    Failed,
+    Outcome,
+    ResultFile,
+    ResultOnDisk,
+    RetryAfter,
+    Succeeded,
+)
+from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.handlers import GiveUpError, Handler, RetryLaterError
 from orchestrator_core.retries import retry_delay_seconds
 from orchestrator_core.tasks import ErrorCode
@@ -48,23 +56,38 @@ def parse_payload(handler: Handler, text: str) -> BaseModel:
 
 def is_expected(error: BaseException) -> bool:
     """Whether an error is an answer rather than a fault that its author wants to see."""
-    return isinstance(error, (GiveUpError, RetryLaterError, InvalidPayloadError, MemoryError))
+    answers = (
+        GiveUpError,
+        RetryLaterError,
+        InvalidPayloadError,
+        MemoryError,
+        StoreUnavailableError,
+    )
+    return isinstance(error, answers)
 
 
 def outcome_of_return(returned: object, *, max_result_bytes: int) -> Outcome:
-    """Judge what a handler returned."""
-    if not isinstance(returned, ResultFile):
+    """Judge what a handler returned; read its result from the disk if it lies there."""
+    match returned:
+        case ResultFile(content=content):
+            size_bytes = len(content)
+        case ResultOnDisk(path=path):
+            try:
+                size_bytes = path.stat().st_size
+            except OSError as error:
+                return Failed(ErrorCode.HANDLER_ERROR, f"the result is not there: {error.strerror}")
+        case _:
+            return Failed(
+                ErrorCode.HANDLER_ERROR,
+                f"the handler returned {type(returned).__name__}; expected a ResultFile",
+            )
+    if size_bytes > max_result_bytes:
         return Failed(
-            ErrorCode.HANDLER_ERROR,
-            f"the handler returned {type(returned).__name__}; expected a ResultFile",
-        )
-    if len(returned.content) > max_result_bytes:
-        return Failed(
-            ErrorCode.HANDLER_ERROR,
-            f"the result takes {_megabytes(len(returned.content))} MB; at most"
+            ErrorCode.RESULT_TOO_LARGE,
+            f"the result takes {_megabytes(size_bytes)} MB; at most"
             f" {_megabytes(max_result_bytes)} MB can be kept: ask for a smaller result",
         )
-    return Succeeded(returned)
+    return Succeeded(returned if isinstance(returned, ResultFile) else _read(returned))
 
 
 def outcome_of_error(error: BaseException, *, attempt: int, chance: Random) -> Outcome:
@@ -78,8 +101,12 @@ def outcome_of_error(error: BaseException, *, attempt: int, chance: Random) -> O
     match error:
         case InvalidPayloadError():
             return Failed(ErrorCode.INVALID_PAYLOAD, str(error))
-        case GiveUpError():
-            return Failed(ErrorCode.HANDLER_ERROR, str(error) or "the handler gave up")
+        case GiveUpError(code=code):
+            return Failed(code, str(error) or "the handler gave up")
+        case StoreUnavailableError(store=store):
+            # A reason to try again, but no fault of the handler.
+            delay = retry_delay_seconds(attempt, chance=chance)
+            return RetryAfter(None, f"{store} did not answer", delay)
         case RetryLaterError(message=message, delay_seconds=asked):
             return RetryAfter(None, message, _bounded(asked))
         case MemoryError():
@@ -122,6 +149,14 @@ def out_of_memory(*, attempt: int, chance: Random) -> RetryAfter:
         ErrorCode.OUT_OF_MEMORY,
         "the attempt needed more memory than its task type allows",
         retry_delay_seconds(attempt, chance=chance),
+    )
+
+
+def _read(result: ResultOnDisk) -> ResultFile:
+    return ResultFile(
+        content=result.path.read_bytes(),
+        content_type=result.content_type,
+        file_name=result.file_name,
     )
 
 

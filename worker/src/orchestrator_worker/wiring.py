@@ -20,7 +20,7 @@ from orchestrator_core.settings import AmqpSettings
 from orchestrator_worker.claiming import Claimer
 from orchestrator_worker.consuming import Consuming
 from orchestrator_worker.draining import StopSignals
-from orchestrator_worker.executing import Executor
+from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.journeys import Journeys, Stations
 from orchestrator_worker.leasing import LeaseKeeper, Leases, OpenStore
 from orchestrator_worker.processes import Lanes
@@ -28,6 +28,7 @@ from orchestrator_worker.reporting import Reporter, Totals
 from orchestrator_worker.settings import WorkerSettings
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
+from orchestrator_worker.supplying import Supplier
 from orchestrator_worker.watching import Watchdog
 
 
@@ -38,6 +39,7 @@ class Resources:
     database: Database
     open_lease_store: OpenStore
     lanes: Lanes
+    supplier: Supplier
     handlers: Mapping[str, Handler]
     chance: Random
 
@@ -82,7 +84,7 @@ def wire(
     """Return a worker that has not begun."""
     chance, lease_seconds = resources.chance, settings.lease_seconds
     slots, totals = Slots(settings.concurrency), Totals()
-    tasks, store = TaskStore(resources.database), WorkerStore(resources.database)
+    tasks, store = _task_store(settings, resources), WorkerStore(resources.database)
     announcer = Announcer(EventStore(resources.database))
     claimer = Claimer(
         announcer.after(
@@ -95,8 +97,11 @@ def wire(
         executor=Executor(
             resources.handlers,
             resources.lanes,
-            task_timeout_seconds=settings.task_timeout_seconds,
-            max_result_bytes=settings.max_result_bytes,
+            resources.supplier,
+            limits=Limits(
+                task_timeout_seconds=settings.task_timeout_seconds,
+                max_result_bytes=settings.max_result_bytes,
+            ),
             chance=chance,
         ),
         settler=Settler(announcer.after(tasks.settle), slots=slots.total, chance=chance),
@@ -133,3 +138,7 @@ def wire(
         consuming=consuming,
         signals=signals,
     )
+
+
+def _task_store(settings: WorkerSettings, resources: Resources) -> TaskStore:
+    return TaskStore(resources.database, keep_results_seconds=settings.result_ttl_seconds)

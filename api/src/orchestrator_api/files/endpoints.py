@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import AfterValidator
 
 from orchestrator_api.accounts.identity import Caller
-from orchestrator_api.errors import NoResultError
+from orchestrator_api.errors import NoResultError, ResultGoneError
 from orchestrator_api.files.downloads import Asked, build_download
 from orchestrator_api.files.media_types import OCTETS
 from orchestrator_api.files.names import FOLDERS, NAME_PATTERN, require_plain_name
@@ -23,6 +23,7 @@ from orchestrator_api.limits.dependencies import LIMITED_BY_USER
 from orchestrator_api.openapi import NOT_MODIFIED, Responses, describe_problems
 from orchestrator_api.ownership import MAX_ID, OwnFile, OwnTask
 from orchestrator_core.files import MAX_NAME_LENGTH, FileId, TaskResult
+from orchestrator_core.tasks import TaskStatus
 
 PAGE_LIMIT = 1_000
 
@@ -48,6 +49,8 @@ _INSPECTION: Responses = {
     **NOT_MODIFIED,
     **describe_problems(401, 403, 404, 422, 429, 503),
 }
+_GONE = describe_problems(410)
+"""Of a result whose time is over; a file whose time is over was never there."""
 _CONDITIONS = {
     "parameters": [
         {
@@ -98,6 +101,8 @@ Parts = Annotated[FileParts, Depends(_parts)]
 async def _find_result(task: OwnTask, parts: Parts) -> TaskResult:
     result = await parts.results.find(task.id)
     if result is None:
+        if task.status is TaskStatus.COMPLETED:
+            raise ResultGoneError(task.id)
         raise NoResultError(task.id, task.status)
     return result
 
@@ -185,7 +190,7 @@ async def delete_file(file: OwnFile, parts: Parts) -> None:
     "/tasks/{task_id}/result",
     tags=["tasks"],
     response_class=Response,
-    responses=_DOWNLOAD,
+    responses=_DOWNLOAD | _GONE,
     openapi_extra=_CONDITIONS,
 )
 async def download_result(
@@ -197,7 +202,10 @@ async def download_result(
 
 
 @router.head(
-    "/tasks/{task_id}/result", tags=["tasks"], response_class=Response, responses=_INSPECTION
+    "/tasks/{task_id}/result",
+    tags=["tasks"],
+    response_class=Response,
+    responses=_INSPECTION | _GONE,
 )
 async def inspect_result(
     result: OwnResult, parts: Parts, place: Place, request: Request

@@ -39,21 +39,33 @@ ABSENCES = (
     TimeoutError,
 )
 """What asyncpg raises when Postgres is not there, not ready or not able; it may be again later."""
-_ACQUIRE_SECONDS = 1.0
+ACQUIRE_SECONDS = 1.0
 """Waiting longer for a free connection means that Postgres does not keep up: answer 503 instead."""
 
 
 class Database:
     """A pool of connections. Opening it connects to nothing: a process starts without Postgres."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", settings: PostgresSettings) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        settings: PostgresSettings,
+        *,
+        acquire_seconds: float,
+    ) -> None:
         self._pool = pool
-        self._deadline_seconds = settings.statement_timeout_seconds + _ACQUIRE_SECONDS
+        self._acquire_seconds = acquire_seconds
+        self._deadline_seconds = settings.statement_timeout_seconds + acquire_seconds
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: PostgresSettings, *, application: str, max_connections: int
+        cls,
+        settings: PostgresSettings,
+        *,
+        application: str,
+        max_connections: int,
+        acquire_seconds: float = ACQUIRE_SECONDS,
     ) -> AsyncIterator[Self]:
         """Open the pool and close it in the end.
 
@@ -61,6 +73,7 @@ class Database:
             settings: where Postgres is, and its deadlines.
             application: shown in ``pg_stat_activity``.
             max_connections: an upper bound; connections are made when needed.
+            acquire_seconds: how long a statement may wait for one of them.
         """
         pool = asyncpg.create_pool(
             **to_connect_arguments(settings, application=application),
@@ -71,7 +84,7 @@ class Database:
         )
         await pool
         try:
-            yield cls(pool, settings)
+            yield cls(pool, settings, acquire_seconds=acquire_seconds)
         finally:
             await _close(pool)
 
@@ -89,7 +102,7 @@ class Database:
         try:
             async with (
                 asyncio.timeout(self._deadline_seconds),
-                self._pool.acquire(timeout=_ACQUIRE_SECONDS) as connection,
+                self._pool.acquire(timeout=self._acquire_seconds) as connection,
             ):
                 yield connection
         except _ROW_FAULTS as error:

@@ -27,6 +27,11 @@ class PostgresResultStore:
             row = await connection.fetchrow(_SQL["find_result"], task_id)
         return None if row is None else TaskResult(**row)
 
+    async def prune(self, *, limit: int) -> int:
+        """Delete up to ``limit`` results that have expired; return how many."""
+        async with self._database.answering("prune results") as connection:
+            return len(await connection.fetch(_SQL["prune_results"], limit))
+
     def read(self, result: TaskResult, *, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from ``start`` up to and without ``stop``, in pieces."""
         content = Content(

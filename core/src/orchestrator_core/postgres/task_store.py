@@ -71,8 +71,10 @@ class Found:
 class TaskStore:
     """The only way to the task tables."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, keep_results_seconds: float | None = None) -> None:
+        """Use ``database``; results are kept so long, None means for good."""
         self._database = database
+        self._keep_results_seconds = keep_results_seconds
 
     async def find(self, task_id: TaskId) -> Task | None:
         """Return the task of this id, or None."""
@@ -156,7 +158,9 @@ class TaskStore:
         columns = zip(*(_to_settlement_row(each) for each in settlements), strict=True)
         ids = [each.claim.task_id for each in settlements]
         async with self._database.answering(f"settle tasks {ids}") as connection:
-            rows = await connection.fetch(_SQL["settle_attempts"], *columns, MAX_FREE_HANDBACKS)
+            rows = await connection.fetch(
+                _SQL["settle_attempts"], *columns, MAX_FREE_HANDBACKS, self._keep_results_seconds
+            )
         held = {row["task_id"] for row in rows}
         return [task_id in held for task_id in ids]
 

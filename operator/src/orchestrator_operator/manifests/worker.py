@@ -117,4 +117,5 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_WORKER_TASK_TIMEOUT_SECONDS": to_seconds(worker.task_timeout),
         "ORCHESTRATOR_WORKER_DRAIN_SECONDS": grace_seconds(worker) - SECONDS_TO_HAND_BACK,
         "ORCHESTRATOR_WORKER_HEALTH_PORT": HEALTH_PORT,
+        "ORCHESTRATOR_WORKER_RESULT_TTL_SECONDS": to_seconds(context.spec.results.ttl),
     }

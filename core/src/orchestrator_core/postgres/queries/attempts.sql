@@ -135,6 +135,7 @@ SELECT task_id FROM ours;
 -- Record a batch of outcomes whose fence (task, epoch, lease token) still holds: row, live row,
 -- result and event together. A hand-back gives the attempt back, at most $12 times a task; after
 -- that it spends one, and the last one ends the task: what waits always has an attempt left.
+-- A result is kept for $13 seconds; NULL: for good.
 WITH input AS (
     SELECT *
     FROM unnest(
@@ -188,8 +189,11 @@ WITH input AS (
     WHERE t.id = h.task_id
     RETURNING t.id, t.last_event, t.epoch, t.status, h.verdict, h.lease_owner, h.error_message
 ), filed AS (
-    INSERT INTO task_results (task_id, epoch, content, content_type, file_name, sha256)
-    SELECT task_id, epoch, content, content_type, file_name, sha256
+    INSERT INTO task_results (
+        task_id, epoch, content, content_type, file_name, sha256, expires_at
+    )
+    SELECT task_id, epoch, content, content_type, file_name, sha256,
+           clock_timestamp() + make_interval(secs => $13::float8)
     FROM held
     WHERE verdict = 'COMPLETED'
 ), told AS (

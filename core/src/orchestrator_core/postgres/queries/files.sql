@@ -1,8 +1,20 @@
 -- name: find_result
--- What is known of a completed task's file, by its primary key; the content stays where it is.
-SELECT task_id, size_bytes, sha256, content_type, file_name, created_at
+-- What is known of a completed task's file unless it has expired, by its primary key; the content
+-- stays where it is.
+SELECT task_id, size_bytes, sha256, content_type, file_name, created_at, expires_at
 FROM task_results
-WHERE task_id = $1;
+WHERE task_id = $1 AND (expires_at IS NULL OR expires_at > now());
+
+-- name: prune_results
+-- Delete results that have expired, $1 at most, the longest first; uses task_results_expires_at.
+-- Several processes may do so at once. Rows are found through an array: the planner does not know
+-- how few they are.
+DELETE FROM task_results
+WHERE task_id = ANY(ARRAY(
+    SELECT task_id FROM task_results WHERE expires_at <= now() ORDER BY expires_at LIMIT $1
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING task_id;
 
 -- name: read_result
 -- At most $3 bytes of a result from offset $2 on, by its primary key. It is stored uncompressed, so

@@ -1,0 +1,3 @@
+SET lock_timeout = '5s';
+
+ALTER TABLE task_results DROP COLUMN expires_at;
