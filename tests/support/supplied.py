@@ -13,6 +13,7 @@ from typing import Any, cast
 from orchestrator_core.files import FileId, UploadedFile, UploadStore
 from orchestrator_core.owners import OwnersData
 from orchestrator_core.tasks import UserId
+from orchestrator_worker.fetching import Fetcher
 from orchestrator_worker.folders import Folders
 from orchestrator_worker.supplying import Supplier
 
@@ -62,6 +63,7 @@ def a_supplier(
     *,
     folders: Folders | None = None,
     error: Exception | None = None,
+    fetcher: Fetcher | None = None,
 ) -> Supplier:
     """Return a supplier; by default its owner has no file."""
     uploads: Any = KeptUploads(contents or {}, error=error)
@@ -69,6 +71,7 @@ def a_supplier(
         folders or Folders(Path(tempfile.gettempdir())),
         cast("UploadStore", uploads),
         lambda user_id: cast("OwnersData", NamedOwner(user_id)),
+        fetcher,
     )
 
 

@@ -86,6 +86,13 @@ class Upload:
     file_id: FileId
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An input of a task: what the public internet has at a URL."""
+
+    url: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
     """An input of a task, on the disk of the worker that runs it."""

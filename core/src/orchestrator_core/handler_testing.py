@@ -29,7 +29,7 @@ from pydantic import BaseModel
 
 from orchestrator_core.attempts import ProgressReport, ResultFile, ResultOnDisk
 from orchestrator_core.errors import UnknownTaskTypeError
-from orchestrator_core.files import InputFile, Upload
+from orchestrator_core.files import InputFile, Link, Upload
 from orchestrator_core.handlers import (
     DEFAULT_MAX_RESULT_BYTES,
     GiveUpError,
@@ -49,6 +49,8 @@ class Supplies:
 
     files: Mapping[int, Path] = field(default_factory=dict)
     """Uploads by their ids; each is copied, and its type guessed from its name."""
+    links: Mapping[str, Path] = field(default_factory=dict)
+    """What URLs answer."""
     owners_data: OwnersData | None = None
     max_result_bytes: int = DEFAULT_MAX_RESULT_BYTES
     """Told to the handler; what it returns is not checked against it."""
@@ -145,8 +147,8 @@ class _Trial:
         """Do what the worker's ``supplying`` does."""
         wanted = (self.handler.inputs or _no_inputs)(self.model)
         inputs = {
-            name: _copied(upload, self._supplies.files, folder / f"input-{number}")
-            for number, (name, upload) in enumerate(wanted.items())
+            name: _copied(source, self._supplies, folder / f"input-{number}")
+            for number, (name, source) in enumerate(wanted.items())
         }
         context = replace(self.context, workplace=Workplace(folder=folder, inputs=inputs))
         if self.handler.gather is not None:
@@ -165,14 +167,17 @@ class _Trial:
         return await returned
 
 
-def _no_inputs(_: BaseModel) -> Mapping[str, Upload]:
+def _no_inputs(_: BaseModel) -> Mapping[str, Upload | Link]:
     return {}
 
 
-def _copied(upload: Upload, files: Mapping[int, Path], path: Path) -> InputFile:
-    if upload.file_id not in files:
-        raise GiveUpError(f"you have no file {upload.file_id}", code=ErrorCode.INPUT_NOT_FOUND)
-    original = files[upload.file_id]
+def _copied(source: Upload | Link, supplies: Supplies, path: Path) -> InputFile:
+    if isinstance(source, Link):
+        original = supplies.links.get(source.url)
+    else:
+        original = supplies.files.get(source.file_id)
+    if original is None:
+        raise GiveUpError(f"there is no {source}", code=ErrorCode.INPUT_NOT_FOUND)
     shutil.copyfile(original, path)
     content_type, _ = mimetypes.guess_type(original.name)
     return InputFile(

@@ -41,7 +41,7 @@ from structlog.typing import FilteringBoundLogger
 
 from orchestrator_core.attempts import ProgressReport, ResultFile, ResultOnDisk
 from orchestrator_core.errors import HandlerSetupError
-from orchestrator_core.files import InputFile, Upload
+from orchestrator_core.files import InputFile, Link, Upload
 from orchestrator_core.owners import OwnersData
 from orchestrator_core.tasks import ErrorCode, TaskId
 
@@ -242,7 +242,7 @@ PayloadT = TypeVar("PayloadT", bound=BaseModel)
 HandlerFunction = Callable[
     [PayloadT, TaskContext], ResultFile | ResultOnDisk | Awaitable[ResultFile | ResultOnDisk]
 ]
-NameInputs = Callable[[PayloadT], Mapping[str, Upload]]
+NameInputs = Callable[[PayloadT], Mapping[str, Upload | Link]]
 Gather = Callable[[PayloadT, TaskContext], Awaitable[None]]
 
 
@@ -298,8 +298,9 @@ class HandlerGroup:
             timeout_seconds: wall time of one attempt, at most.
             max_attempts: of one task, unless it asks for another number.
             memory_bytes: address space of the process that runs a plain handler.
-            inputs: names the files of its owner that a payload asks for; the worker fetches them
-                before the handler runs, and the handler finds them in ``context.inputs``.
+            inputs: names the files of its owner, or URLs, that a payload asks for; the worker
+                fetches them before the handler runs, which finds them in ``context.inputs``. URLs
+                only where whoever runs the platform has allowed them.
             gather: runs on the event loop before a plain handler, with ``context.owner`` and
                 ``context.folder``; leaves in the folder what the handler needs of the stores.
 

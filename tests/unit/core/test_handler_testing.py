@@ -133,7 +133,7 @@ def test_a_handler_gets_its_owners_files_and_what_it_gathers(tmp_path: Path) -> 
 
 
 def test_a_file_that_the_owner_does_not_have_is_refused_as_by_the_worker() -> None:
-    with pytest.raises(GiveUpError, match="you have no file 8") as raised:
+    with pytest.raises(GiveUpError, match="there is no Upload") as raised:
         run_handler(handlers, "copy", {"file_id": 8})
 
     assert raised.value.code is ErrorCode.INPUT_NOT_FOUND

@@ -10,11 +10,12 @@ import pytest
 
 from orchestrator_core.attempts import Failed, ResultFile, ResultOnDisk, RetryAfter, Succeeded
 from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.files import FileId, Upload
+from orchestrator_core.files import FileId, InputFile, Link, Upload
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_core.testing import a_claim, a_result
 from orchestrator_worker.executing import Executor, Limits
+from orchestrator_worker.fetching import Fetcher, FetchRules
 from orchestrator_worker.folders import Folders
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.progress import Progress
@@ -29,9 +30,12 @@ Run = Callable[["Reading", TaskContext], Awaitable[ResultFile | ResultOnDisk]]
 
 class Reading(Payload):
     file_id: int | None = None
+    url: str | None = None
 
 
-def name_inputs(payload: Reading) -> Mapping[str, Upload]:
+def name_inputs(payload: Reading) -> Mapping[str, Upload | Link]:
+    if payload.url is not None:
+        return {"note": Link(payload.url)}
     return {} if payload.file_id is None else {"note": Upload(FileId(payload.file_id))}
 
 
@@ -85,6 +89,36 @@ async def test_a_file_that_the_owner_does_not_have_ends_the_task(
     assert isinstance(outcome, Failed)
     assert outcome.code is ErrorCode.INPUT_NOT_FOUND
     assert outcome.message.startswith("you have no file")
+
+
+class Web(Fetcher):
+    """Knows one page."""
+
+    def __init__(self) -> None:
+        super().__init__(FetchRules(max_bytes=100))
+
+    async def fetch(self, url: str, path: Path) -> InputFile:
+        await asyncio.to_thread(path.write_text, url)
+        return InputFile(path=path, size_bytes=9, content_type="text/plain", file_name="page")
+
+
+async def test_a_handler_finds_what_a_link_answers(folders: Folders) -> None:
+    executor = an_executor(a_supplier(folders=folders, fetcher=Web()))
+
+    outcome = await outcome_of(executor, payload='{"url": "http://x/"}')
+
+    assert outcome == Succeeded(a_result(b"9 text/plain page http://x/"))
+
+
+async def test_links_are_off_unless_somebody_allows_them(folders: Folders) -> None:
+    outcome = await outcome_of(
+        an_executor(a_supplier(folders=folders)), payload='{"url": "http://x/"}'
+    )
+
+    assert outcome == Failed(
+        ErrorCode.NOT_CONFIGURED,
+        "inputs by URL are switched off here: upload the file and send its id",
+    )
 
 
 async def test_a_store_that_is_away_is_no_fault_of_the_task(folders: Folders) -> None:

@@ -33,3 +33,15 @@ def test_log_level_and_patience_with_a_blocked_loop_can_be_set() -> None:
 def test_an_unknown_log_level_is_refused() -> None:
     with pytest.raises(SettingsError, match="ORCHESTRATOR_WORKER_LOG_LEVEL"):
         read_settings(WorkerSettings, {"ORCHESTRATOR_WORKER_LOG_LEVEL": "LOUD"})
+
+
+def test_networks_that_must_not_be_asked_are_written_as_a_list() -> None:
+    name = "ORCHESTRATOR_WORKER_SOURCE_URL_DENIED_NETWORKS"
+    settings = read_settings(WorkerSettings, {name: "192.0.2.0/24, 2001:db8::/32"})
+
+    assert [str(each) for each in settings.source_url_denied_networks] == [
+        "192.0.2.0/24",
+        "2001:db8::/32",
+    ]
+    with pytest.raises(SettingsError, match=name):
+        read_settings(WorkerSettings, {name: "everything"})

@@ -59,7 +59,7 @@ async def serve(
             lanes=await stack.enter_async_context(
                 Lanes.open(settings.concurrency, chance=chance, log_level=settings.log_level)
             ),
-            supplier=await stack.enter_async_context(opened_supplier(postgres)),
+            supplier=await stack.enter_async_context(opened_supplier(settings, postgres)),
             handlers=discover_handlers(),
             chance=chance,
         )

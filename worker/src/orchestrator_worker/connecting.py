@@ -13,7 +13,9 @@ from orchestrator_core.postgres.file_store import PostgresUploadStore
 from orchestrator_core.postgres.owner_store import PostgresOwnersData
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.settings import PostgresSettings
+from orchestrator_worker.fetching import Fetcher, FetchRules
 from orchestrator_worker.folders import Folders
+from orchestrator_worker.settings import WorkerSettings
 from orchestrator_worker.supplying import SUPPLIES_AT_ONCE, Supplier
 
 SUPPLY_CONNECTIONS = SUPPLIES_AT_ONCE
@@ -36,7 +38,9 @@ async def opened_lease_store(postgres: PostgresSettings) -> AsyncIterator[TaskSt
 
 
 @asynccontextmanager
-async def opened_supplier(postgres: PostgresSettings) -> AsyncIterator[Supplier]:
+async def opened_supplier(
+    settings: WorkerSettings, postgres: PostgresSettings
+) -> AsyncIterator[Supplier]:
     """Open what brings attempts their files, with connections of its own."""
     patient = postgres.model_copy(update={"statement_timeout_seconds": SUPPLY_STATEMENT_SECONDS})
     async with (
@@ -52,4 +56,14 @@ async def opened_supplier(postgres: PostgresSettings) -> AsyncIterator[Supplier]
             folders,
             PostgresUploadStore(database),
             functools.partial(PostgresOwnersData, database),
+            _build_fetcher(settings),
         )
+
+
+def _build_fetcher(settings: WorkerSettings) -> Fetcher | None:
+    if settings.source_urls == "Disabled":
+        return None
+    rules = FetchRules(
+        max_bytes=settings.source_url_max_bytes, denied=settings.source_url_denied_networks
+    )
+    return Fetcher(rules)

@@ -5,13 +5,23 @@ After: ``app`` passes each part what it needs.
 """
 
 import socket
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, IPvAnyNetwork
 
 from orchestrator_core.settings import Port, Settings
 
 PREFIX = "ORCHESTRATOR_WORKER_"
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [each.strip() for each in value.split(",") if each.strip()]
+
+
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_split)]
+"""Written as ``192.0.2.0/24,2001:db8::/32``."""
 
 
 class WorkerSettings(Settings):
@@ -46,3 +56,15 @@ class WorkerSettings(Settings):
     """A result is one row, written in one statement of at most 3 s."""
     result_ttl_seconds: int = Field(default=30 * 86_400, ge=60, alias=f"{PREFIX}RESULT_TTL_SECONDS")
     """How long a result is kept; the task itself stays."""
+    source_urls: Literal["Disabled", "Enabled"] = Field(
+        default="Disabled", alias=f"{PREFIX}SOURCE_URLS"
+    )
+    """Whether tasks may name their inputs by URLs of the public internet."""
+    source_url_max_bytes: int = Field(
+        default=100 * 1024 * 1024, ge=1, alias=f"{PREFIX}SOURCE_URL_MAX_BYTES"
+    )
+    """Of one such input."""
+    source_url_denied_networks: Networks = Field(
+        default=(), alias=f"{PREFIX}SOURCE_URL_DENIED_NETWORKS"
+    )
+    """Networks that are public but must not be asked, as a cluster's own with public addresses."""

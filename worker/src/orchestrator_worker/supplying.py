@@ -16,14 +16,18 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from orchestrator_core.files import InputFile, Upload, UploadStore
+from orchestrator_core.files import InputFile, Link, Upload, UploadStore
 from orchestrator_core.handlers import GiveUpError, Handler, TaskContext, Workplace
 from orchestrator_core.owners import OwnersData
 from orchestrator_core.tasks import ErrorCode, UserId
+from orchestrator_worker.fetching import Fetcher
 from orchestrator_worker.folders import Folders
 
 SUPPLIES_AT_ONCE = 2
 """Each takes a connection for most of its time; others wait, on their attempt's time."""
+
+FETCHES_AT_ONCE = 4
+"""Of links; each may take two minutes, and none of them a connection to Postgres."""
 
 OwnersDataOf = Callable[[UserId], OwnersData]
 """Returns what a user has."""
@@ -33,12 +37,19 @@ class Supplier:
     """Fetches inputs and gathers, a bounded number of them at a time."""
 
     def __init__(
-        self, folders: Folders, uploads: UploadStore, owners_data_of: OwnersDataOf
+        self,
+        folders: Folders,
+        uploads: UploadStore,
+        owners_data_of: OwnersDataOf,
+        fetcher: Fetcher | None,
     ) -> None:
+        """Take the parts; without a fetcher, links are switched off."""
         self._folders = folders
         self._uploads = uploads
         self._owners_data_of = owners_data_of
+        self._fetcher = fetcher
         self._turns = asyncio.Semaphore(SUPPLIES_AT_ONCE)
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     def owners_data(self, user_id: UserId) -> OwnersData:
         """Return what the user has."""
@@ -57,27 +68,40 @@ class Supplier:
             user_id: the task's owner.
 
         Raises:
-            GiveUpError: the owner has no such file.
+            GiveUpError: the owner has no such file, or a link can't be followed.
+            RetryLaterError: a link's server is away.
             StoreUnavailableError: Postgres is away.
             Exception: whatever the type's own functions raise.
         """
         async with self._folders.folder() as folder:
-            async with self._turns:
-                inputs = await self._fetch(handler, payload, folder, user_id)
-                supplied = replace(context, workplace=Workplace(folder=folder, inputs=inputs))
-                if handler.gather is not None:
-                    data = self._owners_data_of(user_id)
+            inputs = await self._bring(handler, payload, folder, user_id)
+            supplied = replace(context, workplace=Workplace(folder=folder, inputs=inputs))
+            if handler.gather is not None:
+                data = self._owners_data_of(user_id)
+                async with self._turns:
                     await handler.gather(payload, replace(supplied, owners_data=data))
             yield supplied
 
-    async def _fetch(
+    async def _bring(
         self, handler: Handler, payload: BaseModel, folder: Path, user_id: UserId
     ) -> Mapping[str, InputFile]:
-        wanted: Mapping[str, Upload] = {} if handler.inputs is None else handler.inputs(payload)
+        wanted: Mapping[str, Upload | Link] = handler.inputs(payload) if handler.inputs else {}
         return {
-            name: await self._copy(upload, user_id, folder / f"input-{number}")
-            for number, (name, upload) in enumerate(wanted.items())
+            name: await self._bring_one(source, folder / f"input-{number}", user_id)
+            for number, (name, source) in enumerate(wanted.items())
         }
+
+    async def _bring_one(self, source: Upload | Link, path: Path, user_id: UserId) -> InputFile:
+        if isinstance(source, Upload):
+            async with self._turns:
+                return await self._copy(source, user_id, path)
+        if self._fetcher is None:
+            raise GiveUpError(
+                "inputs by URL are switched off here: upload the file and send its id",
+                code=ErrorCode.NOT_CONFIGURED,
+            )
+        async with self._fetches:
+            return await self._fetcher.fetch(source.url, path)
 
     async def _copy(self, upload: Upload, user_id: UserId, path: Path) -> InputFile:
         file = await self._uploads.find(upload.file_id)
