@@ -146,9 +146,11 @@ async def test_a_long_poll_is_not_ended_by_progress_and_shows_it_in_the_end(
     etag = (await show(client, user, task_id)).headers["etag"]
     poll = asyncio.create_task(
         client.get(
-            f"/api/v1/tasks/{task_id}?wait=2", headers={**user.headers, "If-None-Match": etag}
+            f"/api/v1/tasks/{task_id}?wait=3", headers={**user.headers, "If-None-Match": etag}
         )
     )
+    # The poll compares before it waits: progress that comes first is news and ends it at once.
+    await asyncio.wait({poll}, timeout=0.5)
     for fraction in (0.1, 0.2, 0.3):
         await attempt.report(fraction)
         done, _ = await asyncio.wait({poll}, timeout=0.4)
