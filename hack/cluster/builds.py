@@ -83,6 +83,7 @@ MIGRATE = Build(
     tags="postgres",
     usual_seconds=20,
 )
+MAILPIT = Build("mailpit", "github.com/axllent/mailpit", usual_seconds=80)
 KIND = Build("kind", "sigs.k8s.io/kind", usual_seconds=20)
 
 NODE_BUILDS = (KUBERNETES, KUBE_ROUTER, COREDNS, PAUSE)

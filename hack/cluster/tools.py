@@ -22,7 +22,7 @@ HELM_MINIMUM = (3, 14)
 HELM_BELOW = (4, 0)
 """Helm 4 changed flags and output; the chart's make targets speak Helm 3."""
 
-NAMES = ("helm", "kubectl", "migrate", "kind")
+NAMES = ("helm", "kubectl", "migrate", "mailpit", "kind")
 
 
 def find_tool(name: str, layout: Layout, progress: Progress) -> Path:
@@ -39,6 +39,7 @@ _BUILDS = {
     "helm": builds.HELM,
     "kubectl": builds.KUBECTL,
     "migrate": builds.MIGRATE,
+    "mailpit": builds.MAILPIT,
     "kind": builds.KIND,
 }
 

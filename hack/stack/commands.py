@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import httpx
 
@@ -32,22 +32,22 @@ _KEPT = (
 )
 
 
-def prepare() -> Cluster:
-    """Get a cluster, bring the images to it and install the operator."""
+def prepare() -> tuple[Cluster, Mapping[str, str]]:
+    """Get a cluster, bring the images to it and install the operator; return both."""
     start = time.monotonic()
     cluster = start_cluster()
     images = provide_images()
     print("installing the operator's chart", flush=True)
     installing.install_operator(cluster, images)
     print(f"the operator runs ({time.monotonic() - start:.0f} s so far)", flush=True)
-    return cluster
+    return cluster, images
 
 
 def up() -> None:
     """Bring everything up, show it at work and say what to try next."""
-    cluster = prepare()
+    cluster, images = prepare()
     print(f"applying {installing.SAMPLE.relative_to(ROOT)}", flush=True)
-    installing.apply_sample(cluster)
+    installing.apply_sample(cluster, images)
     print(f"ready after {installing.await_ready(cluster):.0f} s", flush=True)
     api_url = exposing.service_url(cluster, "api")
     exposing.await_answer(api_url)
@@ -55,7 +55,7 @@ def up() -> None:
     patient = Patient(httpx.HTTPTransport())
     with httpx.Client(transport=patient, base_url=api_url, timeout=10.0) as api:
         login = demonstrating.sign_up(api)
-        demonstrating.show(api, cluster)
+        demonstrating.show(api, cluster, mails_url=exposing.service_url(cluster, "mail"))
     if patient.waited_seconds:
         print(f"the API's limit for a user made it wait {patient.waited_seconds:.0f} s", flush=True)
     print(_what_next(cluster, api_url, exposing.service_url(cluster, "edge"), login))
@@ -99,11 +99,13 @@ def _uninstall() -> ToolError | None:
 
 
 def _what_next(cluster: Cluster, api_url: str, edge_url: str, login: demonstrating.Login) -> str:
+    mails_url = exposing.service_url(cluster, "mail")
     kubectl = "kubectl" if shutil.which("kubectl") else cluster.kubectl_path
     return f"""
 The platform is up.
   API          {api_url}   (through nginx, with its limits: {edge_url})
   login        {login.username} / {login.password}
+  mails        {mails_url}/api/v1/messages   (what send_email sent; none leaves the cluster)
   kubeconfig   export KUBECONFIG={cluster.kubeconfig}
 
 Try next:

@@ -16,6 +16,7 @@ from hack.stack.cluster import Cluster
 from hack.stack.installing import NAME, NAMESPACE
 from hack.tooling.errors import ToolError
 
+MAIL_TYPE = "send_email"
 BURST_TYPE = "demo_sleep"
 BURST_TASKS = 60
 BURST_TASK_SECONDS = 2
@@ -45,11 +46,19 @@ def sign_up(api: httpx.Client) -> Login:
     return Login(username, password, str(token))
 
 
-def show(api: httpx.Client, cluster: Cluster) -> None:
-    """Show every type, then the scaling, which needs the demo's own task type."""
+def show(api: httpx.Client, cluster: Cluster, *, mails_url: str) -> None:
+    """Show every type, the mail that one of them sent, then how workers scale.
+
+    Args:
+        api: of a user who is logged in.
+        cluster: where the workers are.
+        mails_url: of the mail server that keeps what it gets.
+    """
     types = [one["task_type"] for one in _answer(api.get("/api/v1/task-types"))["task_types"]]
     print("one task of every type:", flush=True)
     show_every_type(api, types)
+    if MAIL_TYPE in types:
+        show_mails(mails_url)
     if BURST_TYPE not in types:
         print(f"no burst: the worker's image has no {BURST_TYPE} (see hack/samples/demo-tasks)")
         return
@@ -63,6 +72,20 @@ def show_every_type(api: httpx.Client, types: Sequence[str]) -> None:
         task = _answer(api.post("/api/v1/tasks", json={"task_type": name}))
         steps = [f"{status} {seconds:.2f} s" for status, seconds in _watch(api, task["task_id"])]
         print(f"    {name:16} {' → '.join(steps)}", flush=True)
+
+
+def show_mails(mails_url: str) -> None:
+    """Show what the mail server got.
+
+    Raises:
+        ToolError: it got nothing.
+    """
+    mails = _answer(httpx.get(f"{mails_url}/api/v1/messages", timeout=10.0))["messages"]
+    if not mails:
+        raise ToolError("send_email is COMPLETED, but the mail server has no mail")
+    for mail in mails[:1]:
+        receivers = ", ".join(each["Address"] for each in mail["To"])
+        print(f"    the mail       {mail['Subject']!r} to {receivers}", flush=True)
 
 
 def show_scaling(api: httpx.Client, cluster: Cluster) -> None:

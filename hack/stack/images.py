@@ -19,7 +19,8 @@ IMAGES_VARIABLE = "ORCHESTRATOR_STACK_IMAGES"
 OPERANDS = ("api", "worker", "nginx", "postgres", "redis", "rabbitmq")
 OPERATOR = "operator"
 DEMO_WORKER = "demo-worker"
-NAMES = (OPERATOR, *OPERANDS, DEMO_WORKER)
+MAIL = "mailpit"
+NAMES = (OPERATOR, *OPERANDS, DEMO_WORKER, MAIL)
 
 _EXAMPLE = '{"api": "…", "worker": "…", "operator": "…"}'
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hack.stack import diagnosing
 from hack.stack.cluster import ROOT, Cluster
+from hack.stack.images import MAIL as MAIL_IMAGE
 from hack.stack.images import build_values
 from hack.tooling.errors import CommandError, ToolError
 
@@ -23,6 +24,8 @@ NAME = "demo"
 RELEASE = "orchestrator-operator"
 SAMPLE = ROOT / "hack/samples/orchestrator.yaml"
 EXPOSED = ROOT / "hack/samples/nodeports.yaml"
+MAIL = ROOT / "hack/samples/mail.yaml"
+PUBLISHED_MAIL_IMAGE = "axllent/mailpit:v1.33.1"
 READY_SECONDS = 180.0
 
 
@@ -59,8 +62,13 @@ def install_operator(cluster: Cluster, images: Mapping[str, str]) -> None:
         raise
 
 
-def apply_sample(cluster: Cluster) -> None:
-    """Apply the sample in a namespace that enforces the restricted Pod Security level."""
+def apply_sample(cluster: Cluster, images: Mapping[str, str]) -> None:
+    """Apply the sample in a namespace that enforces the restricted Pod Security level.
+
+    Args:
+        cluster: where to.
+        images: references by name; the mail server's, if it was built here.
+    """
     namespace = {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -72,6 +80,13 @@ def apply_sample(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", input_text=json.dumps(namespace))
     cluster.kubectl("apply", f"--namespace={NAMESPACE}", "-f", str(SAMPLE))
     cluster.kubectl("apply", f"--namespace={NAMESPACE}", "-f", str(EXPOSED))
+    mail = build_mail(images, MAIL.read_text(encoding="utf-8"))
+    cluster.kubectl("apply", f"--namespace={NAMESPACE}", "-f", "-", input_text=mail)
+
+
+def build_mail(images: Mapping[str, str], manifest: str) -> str:
+    """Return the mail server's manifest with the image that the cluster has."""
+    return manifest.replace(PUBLISHED_MAIL_IMAGE, images.get(MAIL_IMAGE, PUBLISHED_MAIL_IMAGE))
 
 
 def await_ready(cluster: Cluster) -> float:
@@ -135,7 +150,7 @@ def remove(cluster: Cluster) -> None:
         cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=50s")
     elif namespace:
         print(f"namespace {NAMESPACE} was not made by `make up`: only the sample goes", flush=True)
-        for file in (EXPOSED, SAMPLE):
+        for file in (MAIL, EXPOSED, SAMPLE):
             _delete_file(cluster, file)
     if RELEASE in cluster.helm("list", "--short", f"--namespace={OPERATOR_NAMESPACE}").split():
         cluster.helm("uninstall", RELEASE, f"--namespace={OPERATOR_NAMESPACE}", "--wait")

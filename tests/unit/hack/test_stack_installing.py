@@ -42,3 +42,13 @@ def test_only_a_namespace_that_up_made_is_deleted(
     installing.remove(cast("Cluster", cluster))
 
     assert [name for name in cluster.deleted if name == "demo"] == deleted
+
+
+def test_the_mail_server_runs_from_the_image_that_the_cluster_has() -> None:
+    manifest = installing.MAIL.read_text(encoding="utf-8")
+
+    built = installing.build_mail({"mailpit": "localhost/mailpit:1"}, manifest)
+
+    assert built.count("image: localhost/mailpit:1\n") == 1
+    assert "axllent" not in built
+    assert installing.build_mail({}, manifest) == manifest
