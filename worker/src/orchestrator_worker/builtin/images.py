@@ -5,19 +5,20 @@ After: ``pictures`` does it, in a child process.
 """
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
+from orchestrator_worker.builtin.sources import FileSource, find_file, name_file
 
 MAX_BASE64_CHARACTERS = 8 * 1024 * 1024
 """6 MB of picture. Larger inputs are uploads, not payloads."""
 
 MAX_SIDE_PIXELS = 10_000
 MEMORY_BYTES = 2 * 1024**3
-"""Address space, not use: a 50-megapixel picture with transparency takes 200 MB, and up to four
-copies of it live at once."""
+"""Address space, not use: the largest picture takes some 700 MB at its peak."""
 
 
 class Fit(StrEnum):
@@ -37,35 +38,72 @@ class PictureFormat(StrEnum):
     JPEG = "JPEG"
     PNG = "PNG"
     WEBP = "WEBP"
+    AVIF = "AVIF"
 
 
-class ResizeImage(Payload):
-    """With no field at all: a generated sample, 640 pixels wide."""
+class Crop(Payload):
+    """A part of the picture, in its own pixels, as a viewer shows it: upright."""
+
+    left: int = Field(ge=0, description="Pixels from the left edge", examples=[100])
+    top: int = Field(ge=0, description="Pixels from the upper edge", examples=[50])
+    width: int = Field(ge=1, description="Pixels", examples=[800])
+    height: int = Field(ge=1, description="Pixels", examples=[600])
+
+
+class ResizeImage(FileSource):
+    """Resize, crop and convert a picture. With no field at all: a sample, 640 pixels wide.
+
+    The picture is a JPEG, PNG, WebP, AVIF or GIF file of up to 50 million pixels, named by
+    `file_id`, by `source_url`, or carried in `image`. Of an animation the first frame is taken.
+    The result is upright, in sRGB, and has no metadata.
+    """
 
     image: str | None = Field(
         default=None,
         max_length=MAX_BASE64_CHARACTERS,
-        description="Base64 of a JPEG, PNG, WebP or GIF file; a generated sample if absent",
+        description="Instead of `file_id`: base64 of the file, up to 6 MB of it",
         json_schema_extra={"contentEncoding": "base64"},
     )
+    crop: Crop | None = Field(
+        default=None, description="Cut this out first; `width` and `height` are of what remains"
+    )
     width: int | None = Field(
-        default=None, ge=1, le=MAX_SIDE_PIXELS, description="Pixels; follows the height if absent"
+        default=None,
+        ge=1,
+        le=MAX_SIDE_PIXELS,
+        description="Pixels; follows the height if absent",
+        examples=[800],
     )
     height: int | None = Field(
         default=None, ge=1, le=MAX_SIDE_PIXELS, description="Pixels; follows the width if absent"
     )
-    fit: Fit = Field(default=Fit.CONTAIN, description="How the picture fills width and height")
-    format: PictureFormat | None = Field(
-        default=None, description="Of the result; the input's own, if it is one of these"
+    fit: Fit = Field(
+        default=Fit.CONTAIN,
+        description=(
+            "How the picture fills a box of both: `contain` keeps all of it, `cover` cuts off what"
+            " sticks out, `exact` stretches"
+        ),
     )
-    quality: int = Field(default=85, ge=1, le=100, description="Of JPEG and WebP")
+    format: PictureFormat | None = Field(
+        default=None,
+        description="Of the result; the input's own, if it is one of these",
+        examples=["WEBP"],
+    )
+    quality: int = Field(default=85, ge=1, le=100, description="Of JPEG, WebP and AVIF")
+
+    @model_validator(mode="after")
+    def _carry_or_name(self) -> Self:
+        if self.image is not None and self.is_given:
+            raise ValueError("give image, file_id or source_url, only one of them")
+        return self
 
 
-def resize_image(payload: ResizeImage, _: TaskContext) -> ResultFile:
+def resize_image(payload: ResizeImage, context: TaskContext) -> ResultFile:
     """Resize, crop and convert a picture; strip its metadata."""
     from orchestrator_worker.builtin import pictures  # noqa: PLC0415 - Pillow only in children
 
-    return pictures.resize(payload)
+    file = find_file(context)
+    return pictures.resize(payload, None if file is None else file.path)
 
 
 def register(handlers: HandlerGroup) -> None:
@@ -76,4 +114,5 @@ def register(handlers: HandlerGroup) -> None:
         payload=ResizeImage,
         timeout_seconds=60,
         memory_bytes=MEMORY_BYTES,
+        inputs=name_file,
     )(resize_image)
