@@ -8,9 +8,10 @@ After: ``discover_handlers`` returns them with all others.
 """
 
 from orchestrator_core.handlers import HandlerGroup
-from orchestrator_worker.builtin import images
+from orchestrator_worker.builtin import cleanups, images
 
 handlers = HandlerGroup()
+cleanups.register(handlers)
 images.register(handlers)
 
 __all__ = ["handlers"]
