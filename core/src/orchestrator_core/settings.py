@@ -95,6 +95,8 @@ FILE_CAPABLE_NAMES = frozenset(
         "JWT_SECRET",
         "JWT_PREVIOUS_SECRET",
         "ORCHESTRATOR_API_EDGE_KEY",
+        "SMTP_USERNAME",
+        "SMTP_PASSWORD",
     }
 )
 """Only these: a stray ``SOMETHING_FILE`` of another program is none of our business."""

@@ -69,6 +69,8 @@ class ErrorCode(StrEnum):
     """The payload names a file that its owner does not have (any more)."""
     NOT_CONFIGURED = "NOT_CONFIGURED"
     """The type needs something that whoever runs the platform has not set up."""
+    REFUSED = "REFUSED"
+    """A server outside refused for good what the task asked of it."""
     RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     """The result passes what is kept of one task."""
     TIMEOUT = "TIMEOUT"

@@ -8,10 +8,11 @@ After: ``discover_handlers`` returns them with all others.
 """
 
 from orchestrator_core.handlers import HandlerGroup
-from orchestrator_worker.builtin import cleanups, images
+from orchestrator_worker.builtin import cleanups, emails, images
 
 handlers = HandlerGroup()
 cleanups.register(handlers)
+emails.register(handlers)
 images.register(handlers)
 
 __all__ = ["handlers"]
