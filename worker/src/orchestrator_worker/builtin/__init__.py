@@ -8,11 +8,12 @@ After: ``discover_handlers`` returns them with all others.
 """
 
 from orchestrator_core.handlers import HandlerGroup
-from orchestrator_worker.builtin import cleanups, emails, images
+from orchestrator_worker.builtin import cleanups, emails, images, reports
 
 handlers = HandlerGroup()
 cleanups.register(handlers)
 emails.register(handlers)
 images.register(handlers)
+reports.register(handlers)
 
 __all__ = ["handlers"]
