@@ -266,6 +266,23 @@ async def test_a_result_that_the_client_has_is_not_sent_again(
     assert (again.status_code, again.content) == (304, b"")
 
 
+async def test_a_result_whose_time_is_over_is_gone(
+    client: httpx.AsyncClient, user: User, database: Database
+) -> None:
+    task_id = await a_task(client, user)
+    await complete(
+        database, task_id, ResultFile(content=b"x", content_type="text/plain", file_name="x.txt")
+    )
+    async with database.answering("let the result expire") as connection:
+        await connection.execute("UPDATE task_results SET expires_at = now()")
+
+    answer = await client.get(f"/api/v1/tasks/{task_id}/result", headers=user.headers)
+    task = await client.get(f"/api/v1/tasks/{task_id}", headers=user.headers)
+
+    assert (answer.status_code, answer.json()["error"]) == (410, "Result gone")
+    assert task.json()["status"] == "COMPLETED"
+
+
 async def test_a_task_without_a_result_says_so(client: httpx.AsyncClient, user: User) -> None:
     task_id = await a_task(client, user)
 

@@ -51,6 +51,17 @@ HOT = {
     "workers": {"read_load", "list_workers"},
     "tasks": None,
     "events": {"read_events_of_tasks", "read_event_page"},
+    # Counts of an owner read all of the owner's tasks; this owner has all there are.
+    "owners": {
+        "find_history_span",
+        "find_page_end",
+        "read_history",
+        "find_stale_uploads",
+        "delete_uploads",
+        "find_stale_results",
+        "delete_results",
+    },
+    "files": {"find_result", "prune_results"},
 }
 """Statements by file; None: all of it."""
 

@@ -1,7 +1,7 @@
 """Draw a report as A4 pages.
 
 Every text of a client passes ``_plain``: markup is escaped, and letters that the
-typeface lacks are shown as a box rather than left out.
+typeface lacks leave a mark rather than nothing.
 
 Before: ``report_figures`` has the figures.
 After: ``reports`` returns the file.
@@ -55,7 +55,7 @@ LEFT, BOTTOM = 11 * mm, 6 * mm
 GAP = 0.2
 """Of a bar's place, left free."""
 MAX_LABELS = 8
-MISSING = "□"
+MISSING = "?"
 
 INK, QUIET, RULE = HexColor("#1f2937"), HexColor("#6b7280"), HexColor("#e5e7eb")
 
@@ -245,7 +245,6 @@ def _plain(text: str) -> str:
 
 
 def _seen(text: str) -> str:
-    """Return the text with a box for each letter that the typeface lacks."""
+    """Return the text with a mark for each letter that the typeface lacks."""
     known = pdfmetrics.getFont(TYPEFACE).face.charToGlyph
-    fallback = MISSING if ord(MISSING) in known else "?"
-    return "".join(each if ord(each) in known else fallback for each in text)
+    return "".join(each if ord(each) in known else MISSING for each in text)
