@@ -43,6 +43,7 @@ _PROBLEMS: Mapping[str, tuple[core.OrchestratorError, str]] = {
     "401": (api.UnauthenticatedError("Missing access token"), "/api/v1/tasks"),
     "403": (api.NotYoursError("You can only access your own tasks"), "/api/v1/tasks/1"),
     "404": (core.TaskNotFoundError(1), "/api/v1/tasks/1"),
+    "410": (api.ResultGoneError(1), "/api/v1/tasks/1/result"),
     "408": (api.BodyTooSlowError("the body did not come in time"), "/api/v1/files"),
     "409": (core.NameTakenError("johndoe"), "/auth/register"),
     "413": (api.BodyTooLargeError(10_485_760), "/api/v1/tasks"),

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
@@ -26,6 +26,10 @@ class CleanUpTemp(Payload):
 
     The result is a JSON report of what went. Doing it again does no harm.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"older_than_hours": 72, "dry_run": True}, {}]}
+    )
 
     kinds: tuple[ItemKind, ...] = Field(
         default=tuple(ItemKind),

@@ -7,7 +7,7 @@ After: ``mailing`` composes the mail and hands it to the configured server.
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.files import FileId, Link, Upload
@@ -41,6 +41,20 @@ class SendEmail(Payload):
     All attempts of a task send a mail of the same Message-ID, so that a repeated one is known
     as such. The result lists who was accepted and who was refused.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "to": ["ada@example.com"],
+                    "subject": "Your report",
+                    "text": "It is attached.\n",
+                    "attachments": [7],
+                },
+                {},
+            ]
+        }
+    )
 
     to: tuple[EmailAddress, ...] = Field(
         default=(),

@@ -7,7 +7,7 @@ After: ``pictures`` does it, in a child process.
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
@@ -57,6 +57,10 @@ class ResizeImage(FileSource):
     `file_id`, by `source_url`, or carried in `image`. Of an animation the first frame is taken.
     The result is upright, in sRGB, and has no metadata.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"file_id": 7, "width": 800, "format": "WEBP"}, {}]}
+    )
 
     image: str | None = Field(
         default=None,

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
 
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
@@ -42,6 +42,8 @@ class GenerateReport(Payload):
     The period is `days` up to now, or the days `from_date` to `to_date`, both of them included, in
     UTC. A task belongs to the day on which it was accepted.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"days": 7, "format": "pdf"}, {}]})
 
     days: int | None = Field(
         default=None, ge=1, le=MAX_DAYS, description="So many days up to now", examples=[7]
