@@ -8,11 +8,12 @@ After: ``discover_handlers`` returns them with all others.
 """
 
 from orchestrator_core.handlers import HandlerGroup
-from orchestrator_worker.builtin import cleanups, emails, images, reports
+from orchestrator_worker.builtin import cleanups, emails, exports, images, reports
 
 handlers = HandlerGroup()
 cleanups.register(handlers)
 emails.register(handlers)
+exports.register(handlers)
 images.register(handlers)
 reports.register(handlers)
 
