@@ -30,7 +30,7 @@ from orchestrator_worker.builtin.table_filters import (
 )
 from orchestrator_worker.builtin.tables import TIME, Part, Table, opened
 
-ROW_GROUP_BYTES = 16 * 1024 * 1024
+ROW_GROUP_BYTES = 8 * 1024 * 1024
 """Of Parquet: what is held until it is written."""
 MEDIA_TYPES = {
     TableFormat.CSV: "text/csv; charset=utf-8",

@@ -24,7 +24,7 @@ from orchestrator_core.tasks import ErrorCode
 from orchestrator_worker.builtin.exports import MAX_COLUMNS, TableFormat
 from orchestrator_worker.builtin.json_tables import JsonTable
 
-BLOCK_BYTES = 4 * 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 """Of text at a time; no row may be longer."""
 BATCH_ROWS = 4_096
 HEAD_BYTES = 1024 * 1024
