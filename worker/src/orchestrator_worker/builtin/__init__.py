@@ -8,7 +8,7 @@ After: ``discover_handlers`` returns them with all others.
 """
 
 from orchestrator_core.handlers import HandlerGroup
-from orchestrator_worker.builtin import cleanups, emails, exports, images, reports
+from orchestrator_worker.builtin import cleanups, emails, exports, images, reports, videos
 
 handlers = HandlerGroup()
 cleanups.register(handlers)
@@ -16,5 +16,6 @@ emails.register(handlers)
 exports.register(handlers)
 images.register(handlers)
 reports.register(handlers)
+videos.register(handlers)
 
 __all__ = ["handlers"]
