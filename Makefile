@@ -91,6 +91,10 @@ bench-api: setup ## Measure submissions against a textbook service; fails below 
 bench: setup $(BENCH_INSTALLED) ## Measure the engine beside Celery, Dramatiq, Taskiq; writes tests/bench/results
 	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.engine $(ARGUMENTS)
 
+.PHONY: bench-handlers
+bench-handlers: setup ## Measure each task type beside its work alone; fails at 10 % overhead over 0.1 s
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.types $(ARGUMENTS)
+
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate

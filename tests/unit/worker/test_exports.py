@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +25,8 @@ from orchestrator_core.owners import HistoryFilter, HistoryPage, OwnersData, Tas
 from orchestrator_core.tasks import ErrorCode, TaskStatus
 from orchestrator_worker.builtin import handlers, json_tables, table_filters
 from orchestrator_worker.builtin.exports import DataExport
+from packaged import packaged
 
-DATA = Path(str(files("sklearn") / "datasets/data"))
 FILE = 7
 
 
@@ -68,7 +67,9 @@ def written(folder: Path, content: bytes | str, name: str = "table") -> Path:
 @pytest.fixture
 def diabetes(tmp_path: Path) -> Path:
     """Measurements of 442 people as scikit-learn ships them, with a header that they lack."""
-    text = gzip.decompress((DATA / "diabetes_data_raw.csv.gz").read_bytes()).decode()
+    text = gzip.decompress(
+        packaged("sklearn", "datasets/data/diabetes_data_raw.csv.gz").read_bytes()
+    ).decode()
     lines = [line.replace(" ", ",") for line in text.splitlines()]
     return written(tmp_path, "age,sex,bmi,bp,s1,s2,s3,s4,s5,s6\n" + "\n".join(lines) + "\n")
 

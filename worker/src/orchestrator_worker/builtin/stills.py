@@ -8,7 +8,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import av
 from av.video.frame import VideoFrame
 from PIL import Image
 
@@ -76,12 +75,13 @@ def draw_contact_sheet(payload: ProcessVideo, context: TaskContext, path: Path) 
 
 def _frame_at(video: Video, seconds: float) -> VideoFrame:
     """Return the first frame at or after a moment, upright; past the end, the last one."""
-    video.container.seek(int(seconds * av.time_base))
+    video.seek(seconds)
     last: VideoFrame | None = None
     for number, packet in enumerate(video.container.demux(video.stream)):
         for frame in decode(packet):
             last = frame
-            if frame.time is None or frame.time >= seconds:
+            time = video.time_of(frame)
+            if time is None or time >= seconds:
                 return Turner().upright(frame)
         if number > MAX_PACKETS:
             break

@@ -39,6 +39,8 @@ TICKS = 90_000
 SAMPLE_RATE = 48_000
 USUAL_RATE = Fraction(25)
 MAX_RATE = 120
+MAX_HELD_PACKETS = 10_000
+"""Of sound, until there is a picture; some three minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +130,13 @@ class _Work:
         self._frames = 0
         self._sounds = None if payload.without_audio else self._add_sound()
         self._samples = 0
+        self._held: list[Any] = []
 
     def run(self) -> None:
         """Read, convert and write until the end."""
         source = self._video.container
         if self._start:
-            source.seek(int(self._start * av.time_base))
+            self._video.seek(self._start)
         broken = 0
         streams = [self._video.stream, *([self._sounds.source] if self._sounds else [])]
         for packet in source.demux(streams):
@@ -152,13 +155,14 @@ class _Work:
             )
         if self._sounds:
             self._write_sound(None)
-            self._output.mux(self._sounds.target.encode(None))
+            self._mux_sound(self._sounds.target.encode(None))
         self._output.mux(self._pictures.encode(None))
         self._context.report(1.0, f"{self._frames} frames")
 
     def _take(self, frame: VideoFrame | AudioFrame) -> bool:
         """Convert a frame; return False when the wanted end is reached."""
-        seconds = frame.time if frame.time is not None else self._start
+        time = self._video.time_of(frame)
+        seconds = self._start if time is None else time
         if seconds >= self._end and isinstance(frame, VideoFrame):
             return False
         if seconds < self._start or seconds >= self._end:
@@ -200,7 +204,17 @@ class _Work:
         for each in self._sounds.resampler.resample(frame):
             each.pts, each.time_base = self._samples, Fraction(1, SAMPLE_RATE)
             self._samples += each.samples
-            self._output.mux(self._sounds.target.encode(each))
+            self._mux_sound(self._sounds.target.encode(each))
+
+    def _mux_sound(self, packets: list[Any]) -> None:
+        # Both streams must be known before the first packet is written; the pictures' are when
+        # the first one has been decoded.
+        self._held += packets
+        if len(self._held) > MAX_HELD_PACKETS:
+            raise unusable("has no picture for its first minutes")
+        if self._pictures is not None:
+            self._output.mux(self._held)
+            self._held = []
 
     def _add_pictures(self) -> VideoStream:
         rate = self._video.stream.average_rate or USUAL_RATE

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.frame import AudioFrame
 from av.container import InputContainer
 from av.filter import Graph
 from av.video.frame import VideoFrame
@@ -43,6 +44,19 @@ class Video:
 
     container: InputContainer
     stream: VideoStream
+
+    @property
+    def begin(self) -> float:
+        """Return the time of its first frame: broadcasts seldom begin at zero."""
+        return max((self.container.start_time or 0) / av.time_base, 0.0)
+
+    def seek(self, seconds: float) -> None:
+        """Go to the last frame that can stand alone before a moment, counted from the begin."""
+        self.container.seek(int((seconds + self.begin) * av.time_base))
+
+    def time_of(self, frame: VideoFrame | AudioFrame) -> float | None:
+        """Return when a frame is shown or heard, counted from the begin."""
+        return None if frame.time is None else frame.time - self.begin
 
     @property
     def seconds(self) -> float | None:

@@ -1,0 +1,91 @@
+"""The same case through the platform: a worker with one slot over real Postgres and RabbitMQ.
+
+Before: ``cli`` has servers and knows how often to run the case.
+After: the seconds that one task took from the first start to the last end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from orchestrator_core.files import NewUpload, UploadRules
+from orchestrator_core.postgres.account_store import AccountStore
+from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.file_store import PostgresUploadStore
+from orchestrator_core.settings import AmqpSettings
+from own_stores import settings_of
+from tests.bench.stores import Addresses, Servers, make_database, make_vhost
+from tests.bench.types.cases import FILE_ID, Case
+from tests.bench.wrk import BenchError
+from worker_bench import Bench, opened_bench
+
+NAME = "types"
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
+LONGEST_SECONDS = 300.0
+WARM_UPS = 2
+SPAN = """
+SELECT extract(epoch FROM max(finished_at) - min(started_at))::float8 AS seconds,
+       count(*) FILTER (WHERE status = 'COMPLETED') AS completed,
+       max(error_message) AS error
+FROM tasks WHERE id = ANY($1::bigint[])
+"""
+LEASE_SECONDS = 30
+
+
+@asynccontextmanager
+async def platform(servers: Servers, folder: Path) -> AsyncIterator[Bench]:
+    """Open a database and a virtual host with one worker that is warm."""
+    addresses = Addresses(servers=servers, name=NAME, redis_database=0)
+    await make_database(addresses, *sorted(MIGRATIONS.glob("*.up.sql")))
+    make_vhost(addresses, None)
+    postgres = settings_of(servers.postgres.port, NAME)
+    amqp = AmqpSettings(RABBITMQ_URL=addresses.amqp_url)
+    async with Database.open(postgres, application="bench", max_connections=4) as database:
+        user_id = await AccountStore(database).insert("ada", "hash")
+        async with opened_bench(database, postgres, amqp, folder, user_id) as bench:
+            worker = await bench.start_worker(CONCURRENCY=1, LEASE_SECONDS=LEASE_SECONDS)
+            await worker.ready()
+            yield bench
+
+
+async def measure(bench: Bench, case: Case, *, count: int) -> float:
+    """Return the seconds that one of ``count`` tasks took.
+
+    Raises:
+        BenchError: one of them did not complete.
+    """
+    payload = case.payload_for(await _upload(bench, case.file))
+    await _run(bench, case, payload, WARM_UPS)
+    return await _run(bench, case, payload, count) / count
+
+
+async def _run(bench: Bench, case: Case, payload: dict[str, object], count: int) -> float:
+    tasks = [
+        bench.a_task(case.task_type, payload, timeout_seconds=int(LONGEST_SECONDS))
+        for _ in range(count)
+    ]
+    ids = await bench.submit_all(tasks)
+    await asyncio.gather(*(bench.finished(each, within=LONGEST_SECONDS) for each in ids))
+    [row] = await bench.rows(SPAN, ids)
+    if row["completed"] != count:
+        raise BenchError(f"{case.name}: {row['completed']} of {count} completed: {row['error']}")
+    return float(row["seconds"])
+
+
+async def _upload(bench: Bench, path: Path | None) -> int:
+    if path is None:
+        return FILE_ID
+    content = await asyncio.to_thread(path.read_bytes)
+    new = NewUpload(
+        user_id=bench.user_id,
+        file_name=path.name,
+        content_type="application/octet-stream",
+        announced_bytes=len(content),
+    )
+    rules = UploadRules(quota_bytes=1 << 30, upload_seconds=60, keep_seconds=3600)
+    async with PostgresUploadStore(bench.database).receiving(new, rules) as writer:
+        for start in range(0, len(content), 256 * 1024):
+            await writer.append(content[start : start + 256 * 1024])
+        file = await writer.finish()
+    return file.id
