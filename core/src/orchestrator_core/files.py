@@ -160,6 +160,13 @@ class UploadStore(Protocol):
                 has been deleted meanwhile.
         """
 
+    def read_whole(self, file: UploadedFile) -> AsyncGenerator[bytes, None]:
+        """Yield all bytes in order, a few megabytes a round trip.
+
+        Raises:
+            StoreUnavailableError: as ``read`` does.
+        """
+
     def receiving(
         self, new: NewUpload, rules: UploadRules
     ) -> AbstractAsyncContextManager[UploadWriter]:

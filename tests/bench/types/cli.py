@@ -93,7 +93,7 @@ async def _measure_case(bench: Bench, case: Case, *, rounds: int) -> Finding:
 
 
 async def _call_directly(case: Case, count: int) -> float:
-    """Return the mean seconds of a call in a process of its own."""
+    """Return the median seconds of a call in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.types.directly", case.name, str(count)),
         stdout=asyncio.subprocess.PIPE,
@@ -102,4 +102,4 @@ async def _call_directly(case: Case, count: int) -> float:
     if process.returncode:
         raise BenchError(f"{case.name}: the handler failed when it was called directly")
     seconds: list[float] = json.loads(output)
-    return statistics.mean(seconds)
+    return statistics.median(seconds)

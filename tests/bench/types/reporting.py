@@ -16,8 +16,9 @@ LEAST_SECONDS = 0.1
 HEAD = """# Task types: the platform beside the work alone
 
 Each case as calls of its handler in one process, one after the other, and as tasks through a
-worker with one slot, over Postgres and RabbitMQ that wait for the disk; in turn, medians of the
-rounds. The overhead is what claim, input, child process, result and settlement add.
+worker with one slot, over Postgres and RabbitMQ that wait for the disk; in turn, medians within a
+round and over the rounds. The overhead is what claim, input, child process, result and settlement
+add.
 
 | type | case | alone, ms | as tasks, ms | overhead | tasks/s of one slot |
 | --- | --- | ---: | ---: | ---: | ---: |

@@ -16,6 +16,7 @@ from orchestrator_core.files import (
     UploadRules,
     UploadStore,
 )
+from orchestrator_core.postgres import file_store
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.file_store import PostgresUploadStore
@@ -289,3 +290,22 @@ async def test_files_are_listed_page_by_page_in_the_order_of_their_ids(
     second = await store.list_for_user(user_id, after=first[-1].id, limit=2)
 
     assert first + second == kept
+
+
+async def test_a_whole_file_is_read_many_pieces_at_a_time(
+    store: UploadStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_store, "PIECES_AT_ONCE", 2)
+    user_id = await AccountStore(database).insert("whole", "hash")
+    pieces = [bytes([number]) * (PIECE_BYTES - number) for number in range(5)]
+    new = NewUpload(user_id=user_id, file_name="a.bin", content_type="a/b", announced_bytes=None)
+    rules = UploadRules(quota_bytes=1 << 30, upload_seconds=60, keep_seconds=60)
+    async with store.receiving(new, rules) as writer:
+        for piece in pieces:
+            await writer.append(piece)
+        file = await writer.finish()
+
+    assert [piece async for piece in store.read_whole(file)] == pieces
+    await store.delete(file.id)
+    with pytest.raises(StoreUnavailableError):
+        _ = [piece async for piece in store.read_whole(file)]

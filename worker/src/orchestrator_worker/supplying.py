@@ -112,7 +112,7 @@ class Supplier:
                 code=ErrorCode.INPUT_NOT_FOUND,
             )
         with path.open("xb") as copy:
-            async for piece in self._uploads.read(file, start=0, stop=file.size_bytes):
+            async for piece in self._uploads.read_whole(file):
                 copy.write(piece)
         return InputFile(
             path=path,

@@ -90,6 +90,14 @@ SET size_bytes = $2, sha256 = $3,
 WHERE id = $1 AND sha256 IS NULL
 RETURNING id, user_id, size_bytes, sha256, content_type, file_name, created_at, expires_at;
 
+-- name: read_pieces
+-- The next $3 pieces of a file from offset $2 on, by primary key.
+SELECT content
+FROM file_pieces
+WHERE file_id = $1 AND start >= $2::bigint
+ORDER BY start
+LIMIT $3;
+
 -- name: delete_file
 -- Delete a file, whole or not, with its pieces, by its primary key.
 DELETE FROM files WHERE id = $1;
