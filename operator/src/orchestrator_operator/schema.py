@@ -102,7 +102,8 @@ def _with_nested_default(name: str, child: Schema, parent: Schema) -> Schema:
         return child
     optional = name not in parent.get("required", ())
     has_defaults = any("default" in field for field in child.get("properties", {}).values())
-    if "default" in child or (optional and has_defaults):
+    # What must be given if the object is there says that it may also not be there.
+    if "default" in child or (optional and has_defaults and not child.get("required")):
         return {**child, "default": _filled(child.get("default", {}), child)}
     return child
 

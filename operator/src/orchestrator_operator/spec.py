@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from orchestrator_operator.allowances import FilesSpec, RateLimitSpec, ResultsSpec
+from orchestrator_operator.outside import SmtpSpec, SourceUrls
 from orchestrator_operator.quantities import Duration, Quantity, Size, to_number, to_seconds
 from orchestrator_operator.rules import Part, Rule, duration_between
 
@@ -229,6 +230,11 @@ class WorkerSpec(Part):
     """Compute resources of each worker pod."""
     scaling: ScalingSpec = Field(default_factory=ScalingSpec)
     """How the number of workers is found."""
+    smtp: SmtpSpec | None = None
+    """The mail server that tasks send through; without one they fail and say so."""
+    source_urls: SourceUrls = SourceUrls.DISABLED
+    """Enabled: tasks may name their inputs by URLs of the public internet, never of the cluster or
+    of private networks."""
 
 
 class StorageSpec(Part):

@@ -40,10 +40,24 @@ SPECS: dict[str, dict[str, Any]] = {
             "taskTimeout": "2h",
             "replicas": 3,
             "scaling": {"mode": "Fixed"},
+            "smtp": {
+                "host": "mail.example.com",
+                "from": "Reports <reports@example.com>",
+                "secretRef": {"name": "mail-login"},
+                "caSecretRef": {"name": "mail-authority"},
+            },
+            "sourceUrls": "Enabled",
         },
+        "results": {"ttl": "48h"},
         "postgres": {"managed": {"storage": {"size": "100Gi", "class": "fast"}}},
         "networkPolicy": "Disabled",
         "deletionPolicy": "Delete",
+    },
+    "outside": {
+        "worker": {
+            "smtp": {"host": "mail", "port": 1025, "security": "None", "from": "a@example.com"},
+            "sourceUrls": "Enabled",
+        },
     },
 }
 

@@ -20,6 +20,20 @@ def test_an_empty_spec_is_valid() -> None:
     [
         ({"worker": {"scaling": {"min": 3, "max": 2}}}, "min must not be above max"),
         ({"worker": {"taskTimeout": "25h"}}, "taskTimeout must be between 1s and 24h"),
+        ({"results": {"ttl": "30m"}}, "ttl must be between 1h and 87600h"),
+        (
+            {
+                "worker": {
+                    "smtp": {
+                        "host": "mail",
+                        "from": "a@example.com",
+                        "security": "None",
+                        "secretRef": {"name": "login"},
+                    }
+                }
+            },
+            "not sent over an unprotected connection",
+        ),
         ({"worker": {"scaling": {"idleAfter": "9s"}}}, "idleAfter must be between 10s and 24h"),
         ({"api": {"accessTokenTTL": "25h"}}, "accessTokenTTL must be between 1m and 24h"),
         (

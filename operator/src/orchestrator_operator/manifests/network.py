@@ -16,6 +16,7 @@ from orchestrator_operator.manifests.api import API_PORT, METRICS_PORT
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.credentials import POSTGRES_PORT, RABBITMQ_PORT, REDIS_PORT
 from orchestrator_operator.manifests.edge import EDGE_PORT
+from orchestrator_operator.outside import SourceUrls
 from orchestrator_operator.spec import NetworkPolicyMode, ServiceType
 
 PORTS = {
@@ -49,6 +50,15 @@ COMPONENTS = (
     names.WORKER,
 )
 DNS_PORT = 53
+WEB_PORTS = (80, 443)
+INTERNET = (
+    (
+        "0.0.0.0/0",
+        ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    ),
+    ("::/0", ("fc00::/7", "fe80::/10")),
+)
+"""All addresses, and what of them is near. The worker itself judges each address more finely."""
 
 
 def build_network_policies(context: Context) -> list[Manifest]:
@@ -123,7 +133,21 @@ def _egress(context: Context, component: str) -> list[dict[str, Any]]:
     return [
         {"ports": resolve},
         *({"to": [_pods(context, target)], "ports": _tcp(PORTS[target])} for target in targets),
+        *(_outside(context) if component == names.WORKER else ()),
     ]
+
+
+def _outside(context: Context) -> list[dict[str, Any]]:
+    """Return where workers may go beyond the platform: by default nowhere."""
+    worker = context.spec.worker
+    rules: list[dict[str, Any]] = []
+    if worker.smtp is not None:
+        # A mail server is given by name, which policies don't know.
+        rules.append({"ports": _tcp(worker.smtp.port)})
+    if worker.source_urls is SourceUrls.ENABLED:
+        blocks = [{"ipBlock": {"cidr": all_, "except": [*near]}} for all_, near in INTERNET]
+        rules.append({"to": blocks, "ports": [each for p in WEB_PORTS for each in _tcp(p)]})
+    return rules
 
 
 def _tcp(port: int) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from orchestrator_operator.manifests.application import (
     stores_environment,
 )
 from orchestrator_operator.manifests.context import Context, build_object
+from orchestrator_operator.manifests.mail import mail_environment, mail_mounts, mail_volumes
 from orchestrator_operator.manifests.pods import (
     OWN_IMAGES_UID,
     build_container,
@@ -89,7 +90,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
         ],
         ports=[{"name": HEALTH, "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         resources=context.spec.worker.resources.to_manifest(),
-        volumeMounts=application_mounts(),
+        volumeMounts=[*application_mounts(), *mail_mounts(context)],
         **build_probes(http_get("/readyz", HEALTH), alive=http_get("/livez", HEALTH)),
     )
     return build_pod(
@@ -97,9 +98,12 @@ def _build_pod(context: Context) -> dict[str, Any]:
         names.WORKER,
         uid=OWN_IMAGES_UID,
         containers=[worker],
-        volumes=application_volumes(
-            context, (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY), tmp_size_limit="4Gi"
-        ),
+        volumes=[
+            *application_volumes(
+                context, (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY), tmp_size_limit="4Gi"
+            ),
+            *mail_volumes(context),
+        ],
         config_hash=credentials_hash(context),
         # As process 1 of its own namespace, Python would ignore SIGTERM until it has set up its
         # handlers: a worker that is told to go while it starts would stay for its whole grace.
@@ -118,4 +122,6 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_WORKER_DRAIN_SECONDS": grace_seconds(worker) - SECONDS_TO_HAND_BACK,
         "ORCHESTRATOR_WORKER_HEALTH_PORT": HEALTH_PORT,
         "ORCHESTRATOR_WORKER_RESULT_TTL_SECONDS": to_seconds(context.spec.results.ttl),
+        "ORCHESTRATOR_WORKER_SOURCE_URLS": worker.source_urls,
+        **mail_environment(context),
     }
