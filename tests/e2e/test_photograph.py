@@ -68,6 +68,6 @@ def test_a_picture_that_is_none_fails_with_a_reason(api: Api) -> None:
 
     task = api.await_final(task_id)
 
-    assert (task["status"], task["error_code"]) == ("FAILED", "HANDLER_ERROR")
+    assert (task["status"], task["error_code"]) == ("FAILED", "INVALID_INPUT")
     assert "picture" in task["error_message"] or "image" in task["error_message"]
     assert task["attempts"] == 1

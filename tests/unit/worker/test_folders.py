@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
+import time
 from pathlib import Path
 
 from orchestrator_worker.folders import Folders
@@ -28,10 +29,14 @@ async def test_a_late_writer_does_not_keep_a_folder(tmp_path: Path) -> None:
     has_begun = threading.Event()
 
     def write_until_it_is_gone(path: Path) -> int:
+        # A child that is told to end has half a second.
+        end = time.monotonic() + 0.4
         with contextlib.suppress(FileNotFoundError):
             for number in itertools.count():
                 (path / f"late-{number}").touch()
                 has_begun.set()
+                if time.monotonic() > end:
+                    break
         return number
 
     async with folders.folder() as path:
