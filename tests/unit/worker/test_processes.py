@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from orchestrator_core.attempts import Outcome, ProgressReport, RetryAfter, Succeeded
-from orchestrator_core.handlers import TaskContext
+from orchestrator_core.handlers import TaskContext, Workplace
 from orchestrator_core.tasks import ErrorCode, TaskId
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.processes import Lanes
@@ -76,12 +76,16 @@ async def run(
     task_type: str,
     timeout_seconds: float = PATIENCE_SECONDS,
     progress: Progress | None = None,
+    work_in: Path | None = None,
     **payload: object,
 ) -> Outcome:
+    workplace = None if work_in is None else Workplace(folder=work_in)
     request = ChildRequest(
         task_type=task_type,
         payload=json.dumps(payload),
-        context=TaskContext(task_id=TaskId(17), attempt=1, max_result_bytes=1 << 20),
+        context=TaskContext(
+            task_id=TaskId(17), attempt=1, max_result_bytes=1 << 20, workplace=workplace
+        ),
         log_context={"task_id": 17},
     )
     return await lanes.run(
@@ -128,8 +132,8 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_attempt_in_a_child_returns_its_file(lanes: Lanes) -> None:
-    outcome = await run(lanes, "IMAGE_RESIZE", width=32, format="PNG")
+async def test_an_attempt_in_a_child_returns_its_file(lanes: Lanes, tmp_path: Path) -> None:
+    outcome = await run(lanes, "IMAGE_RESIZE", work_in=tmp_path, width=32, format="PNG")
 
     assert isinstance(outcome, Succeeded)
     assert outcome.result.file_name == "image.png"
