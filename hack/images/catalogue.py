@@ -43,6 +43,8 @@ class Image:
 
 BASE = "python-base"
 DEMO_WORKER = "demo-worker"
+MAIL = "mailpit"
+"""A mail server beside the sample, no part of the platform."""
 
 
 def _stand_in(name: str, official: str, *, is_deployed: bool = True, seconds: float) -> Image:
@@ -93,7 +95,7 @@ IMAGES = (
         usual_seconds=2,
     ),
     Image(
-        "mailpit",
+        MAIL,
         dockerfile="hack/images/mailpit/Dockerfile",
         inputs=("hack/images/mailpit", "hack/cluster/sources/mailpit"),
         context="hack/images/mailpit",

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator_core.attempts import Failed, ResultFile, ResultOnDisk, RetryAfter, Succeeded
+from orchestrator_core.attempts import (
+    Failed,
+    ProgressReport,
+    ResultFile,
+    ResultOnDisk,
+    RetryAfter,
+    Succeeded,
+)
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.files import FileId, InputFile, Link, Upload
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
@@ -153,6 +160,20 @@ async def test_what_a_type_gathers_is_in_its_folder(folders: Folders) -> None:
     executor = an_executor(a_supplier(folders=folders), read_owner, gather=gather)
 
     assert await outcome_of(executor, payload="{}") == Succeeded(a_result(b"1"))
+
+
+async def test_what_gathering_reports_is_progress_of_the_attempt(folders: Folders) -> None:
+    async def gather(_: Reading, context: TaskContext) -> None:
+        context.report(0.25, "reading")
+
+    async def succeed(_: Reading, __: TaskContext) -> ResultFile:
+        return a_result()
+
+    progress = Progress()
+    executor = an_executor(a_supplier(folders=folders), succeed, gather=gather)
+    await executor.execute(a_claim(task_type="read", payload="{}"), progress=progress)
+
+    assert progress.latest() == ProgressReport(0.25, "reading")
 
 
 async def test_gathering_that_breaks_is_tried_again(folders: Folders) -> None:

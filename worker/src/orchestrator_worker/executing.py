@@ -127,15 +127,30 @@ class Executor:
     async def _run(
         self, handler: Handler, claim: Claim, progress: Progress, *, limit_seconds: float
     ) -> Outcome:
-        context = TaskContext(
-            task_id=claim.task_id,
-            attempt=claim.attempt,
-            max_result_bytes=self._limits.max_result_bytes,
+        attempt = Attempt(
+            handler, claim, progress, self._build_context(handler, claim, progress), limit_seconds
         )
-        attempt = Attempt(handler, claim, progress, context, limit_seconds)
         if handler.is_supplied:
             return await self._supply(attempt)
         return await self._run_supplied(attempt)
+
+    def _build_context(self, handler: Handler, claim: Claim, progress: Progress) -> TaskContext:
+        """Return the context of the current task's attempt; made once, because most are short."""
+        if not handler.is_async:
+            # What is missing here can't cross into a child, which has its own.
+            return TaskContext(
+                task_id=claim.task_id,
+                attempt=claim.attempt,
+                max_result_bytes=self._limits.max_result_bytes,
+            )
+        return TaskContext(
+            task_id=claim.task_id,
+            attempt=claim.attempt,
+            max_result_bytes=self._limits.max_result_bytes,
+            owners_data=self._supplier.owners_data(claim.user_id),
+            reporter=progress.take,
+            cancellation=_is_ending(),
+        )
 
     async def _supply(self, attempt: Attempt) -> Outcome:
         handler, claim = attempt.handler, attempt.claim
@@ -144,11 +159,11 @@ class Executor:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(attempt.limit_seconds) as patience:
-                    context = await stack.enter_async_context(
+                    workplace = await stack.enter_async_context(
                         self._supplier.supplied(
                             handler,
                             parse_payload(handler, claim.payload),
-                            attempt.context,
+                            replace(attempt.context, reporter=attempt.progress.take),
                             claim.user_id,
                         )
                     )
@@ -159,6 +174,7 @@ class Executor:
                     )
                 return self._outcome_of(error, claim)
             left_seconds = max(attempt.limit_seconds - (clock() - started_at), LEAST_SECONDS)
+            context = replace(attempt.context, workplace=workplace)
             return await self._run_supplied(
                 attempt._replace(context=context, limit_seconds=left_seconds)
             )
@@ -179,14 +195,8 @@ class Executor:
 
     async def _judge(self, attempt: Attempt) -> Outcome:
         handler, claim = attempt.handler, attempt.claim
-        context = replace(
-            attempt.context,
-            owners_data=self._supplier.owners_data(claim.user_id),
-            reporter=attempt.progress.take,
-            cancellation=_is_ending(),
-        )
         try:
-            running: Any = handler.run(parse_payload(handler, claim.payload), context)
+            running: Any = handler.run(parse_payload(handler, claim.payload), attempt.context)
             returned = await running
         except BaseException as error:
             if _is_ours(error):

@@ -58,13 +58,13 @@ class Supplier:
     @asynccontextmanager
     async def supplied(
         self, handler: Handler, payload: BaseModel, context: TaskContext, user_id: UserId
-    ) -> AsyncIterator[TaskContext]:
-        """Return the attempt's context with a workplace, for as long as it runs.
+    ) -> AsyncIterator[Workplace]:
+        """Return the attempt's workplace, for as long as it runs.
 
         Args:
             handler: has ``inputs`` or ``gather``.
             payload: of the task, checked.
-            context: of the attempt, without a workplace.
+            context: of the attempt, without a workplace; ``gather`` reports through it.
             user_id: the task's owner.
 
         Raises:
@@ -75,12 +75,14 @@ class Supplier:
         """
         async with self._folders.folder() as folder:
             inputs = await self._bring(handler, payload, folder, user_id)
-            supplied = replace(context, workplace=Workplace(folder=folder, inputs=inputs))
+            workplace = Workplace(folder=folder, inputs=inputs)
             if handler.gather is not None:
                 data = self._owners_data_of(user_id)
                 async with self._turns:
-                    await handler.gather(payload, replace(supplied, owners_data=data))
-            yield supplied
+                    await handler.gather(
+                        payload, replace(context, workplace=workplace, owners_data=data)
+                    )
+            yield workplace
 
     async def _bring(
         self, handler: Handler, payload: BaseModel, folder: Path, user_id: UserId
