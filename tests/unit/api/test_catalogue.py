@@ -218,3 +218,18 @@ def test_a_reference_to_the_outside_is_never_fetched() -> None:
     faults = known.find_faults({})
 
     assert faults == [FieldFault("payload", "can't be checked: the type's schema is broken")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("date-time", "2026-05-01T10:00:00Z", "AAA"),
+        ("date-time", "2026-05-01T10:00:00.5+02:00", "2026-05-01"),
+        ("date", "2026-05-01", "2026-13-01"),
+    ],
+)
+def test_a_text_must_have_the_format_that_its_schema_names(kind: str, good: str, bad: str) -> None:
+    schema = {"type": "object", "properties": {"at": {"type": "string", "format": kind}}}
+
+    assert faults_of(schema, {"at": good}) == []
+    assert [fault.field for fault in faults_of(schema, {"at": bad})] == ["payload.at"]
