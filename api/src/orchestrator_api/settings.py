@@ -146,9 +146,9 @@ class ApiSettings(Settings):
     """Where Prometheus reads; 0 is nowhere."""
 
     deadline_seconds: float = Field(
-        default=4.5, gt=0, le=60, alias="ORCHESTRATOR_API_DEADLINE_SECONDS"
+        default=4.0, gt=0, le=60, alias="ORCHESTRATOR_API_DEADLINE_SECONDS"
     )
-    """Every call ends within 5 s; half a second is left for the answer itself."""
+    """Every call ends within 5 s; a second is left for the answer itself, also on a busy machine."""
     drain_seconds: float = Field(default=8.0, ge=0, alias="ORCHESTRATOR_API_DRAIN_SECONDS")
     """How long a stopping process waits for requests under way, then again for its queues."""
 
