@@ -148,7 +148,7 @@ class ApiSettings(Settings):
     deadline_seconds: float = Field(
         default=4.0, gt=0, le=60, alias="ORCHESTRATOR_API_DEADLINE_SECONDS"
     )
-    """Every call ends within 5 s; a second is left for the answer itself, also on a busy machine."""
+    """Every call ends within 5 s; a second is left for the answer, also on a busy machine."""
     drain_seconds: float = Field(default=8.0, ge=0, alias="ORCHESTRATOR_API_DRAIN_SECONDS")
     """How long a stopping process waits for requests under way, then again for its queues."""
 
