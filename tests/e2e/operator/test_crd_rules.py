@@ -50,6 +50,23 @@ CREATED: dict[str, tuple[Spec, str]] = {
         },
         "requests.memory must not be above limits.memory",
     ),
+    "results for a moment": (
+        {"results": {"ttl": "30m"}},
+        "ttl must be between 1h and 87600h",
+    ),
+    "a password for everybody to read": (
+        {
+            "worker": {
+                "smtp": {
+                    "host": "mail",
+                    "from": "a@example.com",
+                    "security": "None",
+                    "secretRef": {"name": "login"},
+                }
+            }
+        },
+        "a user name and password are not sent over an unprotected connection",
+    ),
     "two ways to limit": (
         {"api": {"rateLimit": {"preset": "Strict", "capacity": 5, "refillPerMinute": 60}}},
         "preset can't stand beside capacity and refillPerMinute",
