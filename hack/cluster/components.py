@@ -12,6 +12,8 @@ from hack.cluster import probes
 from hack.cluster.apiservers import ApiServer
 from hack.cluster.layouts import (
     API_PORT,
+    API_SERVICE_ADDRESS,
+    API_SERVICE_PORT,
     CONTROLLERS_PORT,
     ETCD_PEER_PORT,
     ETCD_PORT,
@@ -210,7 +212,11 @@ def _build_proxy(layout: Layout, programs: Programs) -> Component:
     return Component(
         "proxy",
         _command(programs, "kube-proxy", {"config": config}),
-        lambda: probes.is_http_healthy(PROXY_HEALTH_PORT),
+        # It calls itself healthy before its first rules stand.
+        lambda: (
+            probes.is_http_healthy(PROXY_HEALTH_PORT)
+            and probes.is_port_open(API_SERVICE_ADDRESS, API_SERVICE_PORT)
+        ),
         (config, layout.pki / "proxy.kubeconfig"),
     )
 

@@ -24,6 +24,7 @@ PODS_BRIDGE = "orchpods0"
 # 198.18.0.0/15 is kept for tests of devices (RFC 2544): no office network or VPN has it.
 NODE_ADDRESS = "198.18.0.1"
 API_SERVICE_ADDRESS = "198.18.64.1"
+API_SERVICE_PORT = 443
 DNS_SERVICE_ADDRESS = "198.18.64.10"
 SERVICES_RANGE = "198.18.64.0/20"
 PODS_RANGE = "198.18.128.0/17"

@@ -48,6 +48,8 @@ _READY_SECONDS = 120.0
 _FIRST = ("etcd", "containerd")
 _MIDDLE = ("controllers", "scheduler", "kubelet", "volumes")
 _LAST = ("proxy", "policies")
+"""One after the other: kube-router writes the whole filter table back as it read it, and takes away
+the chains that kube-proxy made in between; kube-proxy then leaves services unreachable."""
 _FEEDING_PODS = ("kubelet", "controllers", "scheduler", "volumes")
 """These end first at ``down``: they would start pods again while the pods are being ended."""
 
@@ -164,7 +166,8 @@ class LocalNode:
             started += self._ensure([by_name["apiserver"]], step)
             started += self._ensure([by_name[name] for name in _MIDDLE], step)
             self._wait_registered()
-            started += self._ensure([by_name[name] for name in _LAST], step)
+            for name in _LAST:
+                started += self._ensure([by_name[name]], step)
             if not started:
                 step.skip("they run")
 

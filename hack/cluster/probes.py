@@ -49,6 +49,15 @@ def is_socket_open(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
+def is_port_open(address: str, port: int) -> bool:
+    """Say whether a TCP connection to an address, also one of a service, comes about."""
+    try:
+        socket.create_connection((address, port), timeout=_TIMEOUT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
 def resolve(name: str, server: str) -> str | None:
     """Ask a DNS server for the first IPv4 address of a name, past this host's own resolver."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:

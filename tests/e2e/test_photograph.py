@@ -1,24 +1,20 @@
 """A real photograph goes in through REST and the right pixels come out."""
 
 import base64
-import importlib.util
 import io
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from packaged import packaged
 from platform_under_test import Api
 
 
 def read_photograph() -> bytes:
     # A cat, 451 × 300, from scikit-image's wheel.
-    spec = importlib.util.find_spec("skimage")
-    assert spec is not None
-    assert spec.origin is not None
-    return (Path(spec.origin).parent / "data/chelsea.png").read_bytes()
+    return packaged("skimage", "data/chelsea.png").read_bytes()
 
 
 def test_a_photograph_comes_back_resized(api: Api) -> None:

@@ -22,7 +22,9 @@ from kept_tasks import keep_tasks
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.files import PIECE_BYTES, FileId, NewUpload, UploadRules
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.file_store import PostgresUploadStore
 from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
@@ -185,6 +187,20 @@ class Bench:
             timeout_seconds=timeout_seconds,
             trace_context=to_trace_context(None),
         )
+
+    async def upload(self, content: bytes, name: str = "file") -> FileId:
+        """Keep a file of the tasks' owner."""
+        new = NewUpload(
+            user_id=self.user_id,
+            file_name=name,
+            content_type="application/octet-stream",
+            announced_bytes=len(content),
+        )
+        rules = UploadRules(quota_bytes=1 << 30, upload_seconds=60, keep_seconds=3600)
+        async with PostgresUploadStore(self.database).receiving(new, rules) as writer:
+            for start in range(0, len(content), PIECE_BYTES):
+                await writer.append(content[start : start + PIECE_BYTES])
+            return (await writer.finish()).id
 
     async def task(self, task_id: TaskId) -> Task:
         found = await self.store.find(task_id)

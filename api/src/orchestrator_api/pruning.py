@@ -7,6 +7,7 @@ After: the tables stay as small as what lives or is still asked about.
 
 import asyncio
 from random import Random
+from typing import Protocol
 
 import structlog
 
@@ -32,6 +33,14 @@ RESULTS_AT_ONCE = 100
 """Most are small; of 32 MiB each they take 0.3 s."""
 _MAX_RESULT_PAGES = 100_000
 """10 million an hour; more tasks than one database completes."""
+
+
+class Prune(Protocol):
+    """Deletes a page of what nobody needs."""
+
+    async def __call__(self, *, limit: int) -> int:
+        """Delete up to ``limit``; return how many."""
+
 
 _log = structlog.get_logger(__name__)
 
@@ -76,12 +85,13 @@ class Pruning:
         """
         await self._accounts.prune(limit=FAMILIES_AT_ONCE)
         await self._workers.prune()
-        for _ in range(_MAX_KEY_PAGES):
-            if await self._submissions.prune_keys(limit=KEYS_AT_ONCE) < KEYS_AT_ONCE:
-                break
-        for _ in range(_MAX_FILE_PAGES):
-            if await self._files.prune(limit=FILES_AT_ONCE) < FILES_AT_ONCE:
-                break
-        for _ in range(_MAX_RESULT_PAGES):
-            if await self._results.prune(limit=RESULTS_AT_ONCE) < RESULTS_AT_ONCE:
-                break
+        await _prune_all(self._submissions.prune_keys, KEYS_AT_ONCE, _MAX_KEY_PAGES)
+        await _prune_all(self._files.prune, FILES_AT_ONCE, _MAX_FILE_PAGES)
+        await _prune_all(self._results.prune, RESULTS_AT_ONCE, _MAX_RESULT_PAGES)
+
+
+async def _prune_all(prune: Prune, limit: int, max_pages: int) -> None:
+    """Prune page by page until one is not full, or there were enough for this hour."""
+    for _ in range(max_pages):
+        if await prune(limit=limit) < limit:
+            return

@@ -59,6 +59,18 @@ class ResultOnDisk:
     content_type: str
     file_name: str
 
+    def read(self) -> ResultFile:
+        """Return it with its bytes: its folder goes with the attempt.
+
+        Raises:
+            OSError: it is not there.
+        """
+        return ResultFile(
+            content=self.path.read_bytes(),
+            content_type=self.content_type,
+            file_name=self.file_name,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:

@@ -25,8 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from orchestrator_core.attempts import ProgressReport, ResultFile, ResultOnDisk
 from orchestrator_core.errors import UnknownTaskTypeError
 from orchestrator_core.files import InputFile, Link, Upload
@@ -145,10 +143,9 @@ class _Trial:
 
     async def supplied(self, folder: Path) -> TaskContext:
         """Do what the worker's ``supplying`` does."""
-        wanted = (self.handler.inputs or _no_inputs)(self.model)
         inputs = {
             name: _copied(source, self._supplies, folder / f"input-{number}")
-            for number, (name, source) in enumerate(wanted.items())
+            for number, (name, source) in enumerate(self.handler.name_inputs(self.model).items())
         }
         context = replace(self.context, workplace=Workplace(folder=folder, inputs=inputs))
         if self.handler.gather is not None:
@@ -165,10 +162,6 @@ class _Trial:
                 " returned a coroutine"
             )
         return await returned
-
-
-def _no_inputs(_: BaseModel) -> Mapping[str, Upload | Link]:
-    return {}
 
 
 def _copied(source: Upload | Link, supplies: Supplies, path: Path) -> InputFile:
@@ -206,12 +199,7 @@ def _is_loop_running() -> bool:
 
 def _checked(returned: object) -> ResultFile:
     if isinstance(returned, ResultOnDisk):
-        # Its folder goes with the attempt.
-        return ResultFile(
-            content=returned.path.read_bytes(),
-            content_type=returned.content_type,
-            file_name=returned.file_name,
-        )
+        return returned.read()
     if not isinstance(returned, ResultFile):
         raise TypeError(f"the handler returned {type(returned).__name__}; expected a ResultFile")
     return returned

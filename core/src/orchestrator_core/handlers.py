@@ -273,6 +273,10 @@ class Handler:
         is_supplied = self.inputs is not None or self.gather is not None
         object.__setattr__(self, "is_supplied", is_supplied)
 
+    def name_inputs(self, payload: BaseModel) -> Mapping[str, Upload | Link]:
+        """Return what a payload asks for, by name; nothing for a type without ``inputs``."""
+        return {} if self.inputs is None else self.inputs(payload)
+
 
 @dataclass(slots=True)
 class HandlerGroup:

@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 
+from activities import FixedOwner, a_month
 from orchestrator_core.handler_testing import Supplies, run_handler
 from orchestrator_core.handlers import Handler, discover_handlers
 from tests.bench.types.cases import FILE_ID, Case, find_case
-from tests.bench.types.owners import AnOwner
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ def _call(case: Case, handler: Handler) -> float:
         handler,
         case.task_type,
         case.payload_for(FILE_ID),
-        supplies=Supplies(files=files, owners_data=AnOwner()),
+        supplies=Supplies(files=files, owners_data=FixedOwner(a_month())),
     )
     return time.perf_counter() - start
 

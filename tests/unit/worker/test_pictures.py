@@ -21,6 +21,7 @@ from orchestrator_core.tasks import ErrorCode
 from orchestrator_worker.builtin import handlers, pictures
 from orchestrator_worker.builtin.images import Fit, ResizeImage
 from orchestrator_worker.builtin.pictures import box_for, resize
+from packaged import packaged
 
 ORIENTATION, DESCRIPTION = 0x0112, 0x010E
 SIZE = (400, 300)
@@ -262,7 +263,7 @@ def test_a_result_with_too_many_pixels_is_refused() -> None:
         box_for((10, 10), width=10_000, height=10_000, fit=Fit.COVER)
 
 
-RETINA = Path(skimage.data.__file__).parent / "retina.jpg"
+RETINA = packaged("skimage", "data/retina.jpg")
 """A photograph of 1411 x 1411 pixels."""
 
 
@@ -340,7 +341,7 @@ def test_a_crop_beyond_the_picture_is_refused() -> None:
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:
-    dance = Path(skimage.data.__file__).parent / "no_time_for_that_tiny.gif"
+    dance = packaged("skimage", "data/no_time_for_that_tiny.gif")
 
     result = resized_file(dance, format="PNG")
 

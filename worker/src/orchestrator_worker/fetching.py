@@ -21,7 +21,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from orchestrator_core.files import PIECE_BYTES, InputFile
+from orchestrator_core.files import MAX_NAME_LENGTH, PIECE_BYTES, InputFile
 from orchestrator_core.handlers import GiveUpError, RetryLaterError
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_worker.addresses import (
@@ -42,7 +42,6 @@ FETCH_SECONDS = 120.0
 """For all of it, redirections included."""
 RETRY_SECONDS = 30.0
 MAX_HOPS = 3
-MAX_NAME_LENGTH = 255
 MAX_HEAD_BYTES = 16 * 1024
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers that may be others in half a minute."""

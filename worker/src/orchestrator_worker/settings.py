@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 
+from orchestrator_core.handlers import DEFAULT_MAX_RESULT_BYTES
 from orchestrator_core.settings import Port, Settings
 
 PREFIX = "ORCHESTRATOR_WORKER_"
@@ -51,7 +52,7 @@ class WorkerSettings(Settings):
     """How long an async handler may block the event loop; then the process exits. Importing a
     large library or a slow disk takes seconds."""
     max_result_bytes: int = Field(
-        default=32 * 1024 * 1024, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES"
+        default=DEFAULT_MAX_RESULT_BYTES, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES"
     )
     """A result is one row, written in one statement of at most 3 s."""
     result_ttl_seconds: int = Field(default=30 * 86_400, ge=60, alias=f"{PREFIX}RESULT_TTL_SECONDS")

@@ -87,10 +87,9 @@ class Supplier:
     async def _bring(
         self, handler: Handler, payload: BaseModel, folder: Path, user_id: UserId
     ) -> Mapping[str, InputFile]:
-        wanted: Mapping[str, Upload | Link] = handler.inputs(payload) if handler.inputs else {}
         return {
             name: await self._bring_one(source, folder / f"input-{number}", user_id)
-            for number, (name, source) in enumerate(wanted.items())
+            for number, (name, source) in enumerate(handler.name_inputs(payload).items())
         }
 
     async def _bring_one(self, source: Upload | Link, path: Path, user_id: UserId) -> InputFile:

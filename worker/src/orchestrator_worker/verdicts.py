@@ -87,7 +87,7 @@ def outcome_of_return(returned: object, *, max_result_bytes: int) -> Outcome:
             f"the result takes {_megabytes(size_bytes)} MB; at most"
             f" {_megabytes(max_result_bytes)} MB can be kept: ask for a smaller result",
         )
-    return Succeeded(returned if isinstance(returned, ResultFile) else _read(returned))
+    return Succeeded(returned if isinstance(returned, ResultFile) else returned.read())
 
 
 def outcome_of_error(error: BaseException, *, attempt: int, chance: Random) -> Outcome:
@@ -149,14 +149,6 @@ def out_of_memory(*, attempt: int, chance: Random) -> RetryAfter:
         ErrorCode.OUT_OF_MEMORY,
         "the attempt needed more memory than its task type allows",
         retry_delay_seconds(attempt, chance=chance),
-    )
-
-
-def _read(result: ResultOnDisk) -> ResultFile:
-    return ResultFile(
-        content=result.path.read_bytes(),
-        content_type=result.content_type,
-        file_name=result.file_name,
     )
 
 

@@ -20,7 +20,7 @@ from orchestrator_core.events import TaskEvent
 from orchestrator_core.tasks import Task
 
 MAX_WAIT_SECONDS = 60
-ANSWER_SECONDS = 4.5
+ANSWER_SECONDS = 4.0
 """To read the task and answer, once the waiting is over; as every other request has."""
 
 

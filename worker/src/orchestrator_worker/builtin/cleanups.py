@@ -4,7 +4,6 @@ Before: the API validated the payload.
 After: uploads and results are gone; the report is the task's own result.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import ConfigDict, Field
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
 from orchestrator_core.owners import CleanUp, ItemKind, Removal
+from orchestrator_worker.builtin.results import to_json_result
 
 LONGEST_HOURS = 24 * 3650
 MAX_LISTED = 10_000
@@ -90,10 +90,7 @@ async def clean_up(payload: CleanUpTemp, context: TaskContext) -> ResultFile:
         for removal in page.removals:
             tally.add(removal)
         context.report(page.fraction, f"{tally.counts.total()} removed")
-    report = json.dumps(tally.to_report(is_trial=payload.dry_run), indent=2)
-    return ResultFile(
-        content=report.encode(), content_type="application/json", file_name="cleanup.json"
-    )
+    return to_json_result(tally.to_report(is_trial=payload.dry_run), file_name="cleanup.json")
 
 
 def _to_item(removal: Removal) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from orchestrator_core.attempts import ResultFile
 from orchestrator_core.files import FileId, Link, Upload
 from orchestrator_core.handlers import HandlerGroup, Payload, TaskContext
+from orchestrator_worker.builtin.sources import MAX_ID
 
 MAX_RECIPIENTS = 50
 MAX_ATTACHMENTS = 10
@@ -81,7 +82,7 @@ class SendEmail(Payload):
     html: str | None = Field(
         default=None, max_length=500_000, description="The mail as HTML, beside text or alone"
     )
-    attachments: tuple[Annotated[int, Field(ge=1, le=2**63 - 1)], ...] = Field(
+    attachments: tuple[Annotated[int, Field(ge=1, le=MAX_ID)], ...] = Field(
         default=(),
         max_length=MAX_ATTACHMENTS,
         description="Ids of files that you uploaded; 20 MB together",

@@ -18,11 +18,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from orchestrator_core.attempts import ResultOnDisk
-from orchestrator_core.handlers import GiveUpError, TaskContext
-from orchestrator_core.tasks import ErrorCode
+from orchestrator_core.handlers import TaskContext
 from orchestrator_worker.builtin import table_filters
 from orchestrator_worker.builtin.exports import GATHERED, TASKS, DataExport, TableFormat
 from orchestrator_worker.builtin.json_tables import JsonTable
+from orchestrator_worker.builtin.results import require_size
 from orchestrator_worker.builtin.table_filters import (
     choose_columns,
     escape_formulas,
@@ -55,6 +55,11 @@ TASK_COLUMNS = pa.schema(
     ]
 )
 
+TASK_LINES = pa.schema(
+    [field.with_type(pa.string()) if field.type == TIME else field for field in TASK_COLUMNS]
+)
+"""The same as JSON has it, which knows no times."""
+
 Write = Callable[[pa.RecordBatch], None]
 
 
@@ -83,23 +88,10 @@ def export(payload: DataExport, context: TaskContext, file: Path | None) -> Resu
 
 
 def _open_tasks(path: Path) -> Table:
-    source = JsonTable(path)
-
-    def parts() -> Iterator[Part]:
-        for rows, fraction in source.parts():
-            yield Part(_to_tasks(rows), fraction)
-
-    return Table(TASK_COLUMNS, parts())
-
-
-def _to_tasks(rows: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [
-        rows.column(field.name).cast(field.type)
-        if field.name in rows.schema.names
-        else pa.nulls(rows.num_rows, field.type)
-        for field in TASK_COLUMNS
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=TASK_COLUMNS)
+    # What they hold is known: nothing is to be found out from the first lines.
+    source = JsonTable(path, schema=TASK_LINES)
+    parts = (Part(rows.cast(TASK_COLUMNS), fraction) for rows, fraction in source.parts())
+    return Table(TASK_COLUMNS, parts)
 
 
 def _convert(
@@ -119,18 +111,18 @@ def _convert(
             if rows.num_rows:
                 write(escape_formulas(rows) if is_escaped else rows)
             total += rows.num_rows
-            _require_size(target, context.max_result_bytes)
+            _require_size(target, context)
             context.report(begin + (1 - begin) * part.fraction, f"{total:,} rows")
-    _require_size(target, context.max_result_bytes)
+    _require_size(target, context)
 
 
-def _require_size(target: Path, max_bytes: int) -> None:
-    if target.stat().st_size > max_bytes:
-        raise GiveUpError(
-            f"the export takes more than {max_bytes >> 20} MB, which is what is kept of one task:"
-            " ask for fewer columns or rows, or for Parquet",
-            code=ErrorCode.RESULT_TOO_LARGE,
-        )
+def _require_size(target: Path, context: TaskContext) -> None:
+    require_size(
+        target,
+        context.max_result_bytes,
+        what="the export",
+        advice="fewer columns or rows, or for Parquet",
+    )
 
 
 @contextmanager

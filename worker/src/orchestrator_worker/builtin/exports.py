@@ -195,8 +195,7 @@ def export(payload: DataExport, context: TaskContext) -> ResultOnDisk:
     """Convert the table."""
     from orchestrator_worker.builtin import exporting  # noqa: PLC0415 - PyArrow only in children
 
-    file = find_file(context)
-    return exporting.export(payload, context, None if file is None else file.path)
+    return exporting.export(payload, context, find_file(context))
 
 
 def register(handlers: HandlerGroup) -> None:

@@ -106,8 +106,7 @@ def resize_image(payload: ResizeImage, context: TaskContext) -> ResultFile:
     """Resize, crop and convert a picture; strip its metadata."""
     from orchestrator_worker.builtin import pictures  # noqa: PLC0415 - Pillow only in children
 
-    file = find_file(context)
-    return pictures.resize(payload, None if file is None else file.path)
+    return pictures.resize(payload, find_file(context))
 
 
 def register(handlers: HandlerGroup) -> None:

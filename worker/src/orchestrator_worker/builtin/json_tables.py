@@ -7,9 +7,9 @@ Before: ``tables`` has recognised the file.
 After: it gets parts of a few thousand rows.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,25 +31,15 @@ Row = dict[str, Any]
 class JsonTable:
     """A file whose first lines have been looked at."""
 
-    def __init__(self, path: Path) -> None:
-        """Look at the first lines.
+    def __init__(self, path: Path, *, schema: pa.Schema | None = None) -> None:
+        """Look at the first lines, unless what they hold is known.
 
         Raises:
             GiveUpError: they are no objects, or differ too much.
         """
         self._path = path
         self._size_bytes = max(path.stat().st_size, 1)
-        kinds: dict[str, set[type]] = {}
-        with path.open("rb") as file:
-            for number, row in islice(_read_rows(file), HEAD_LINES):
-                for name, value in row.items():
-                    kinds.setdefault(name, set()).add(_kind_of(value))
-                if len(kinds) > MAX_FIELDS:
-                    raise _unfit(number, f"has the field number {MAX_FIELDS + 1:,}; at most"
-                                 f" {MAX_FIELDS:,} can be exported")  # fmt: skip
-                if file.tell() > HEAD_BYTES:
-                    break
-        self.schema = pa.schema([(name, _type_for(found)) for name, found in kinds.items()])
+        self.schema = _find_schema(path) if schema is None else schema
 
     def parts(self) -> Iterator[tuple[pa.RecordBatch, float]]:
         """Yield rows, and how much of the file has been read with them.
@@ -79,8 +69,25 @@ class JsonTable:
         return pa.RecordBatch.from_pylist(rows, schema=self.schema)
 
 
+def _find_schema(path: Path) -> pa.Schema:
+    kinds: dict[str, set[type]] = {}
+    with path.open("rb") as file:
+        for number, row in itertools.islice(_read_rows(file), HEAD_LINES):
+            for name, value in row.items():
+                kinds.setdefault(name, set()).add(_kind_of(value))
+            if len(kinds) > MAX_FIELDS:
+                raise _unfit(
+                    number,
+                    f"has the field number {MAX_FIELDS + 1:,}; at most {MAX_FIELDS:,} can be"
+                    " exported",
+                )
+            if file.tell() > HEAD_BYTES:
+                break
+    return pa.schema([(name, _type_for(found)) for name, found in kinds.items()])
+
+
 def _read_rows(file: BinaryIO) -> Iterator[tuple[int, Row]]:
-    for number in _count_up():
+    for number in itertools.count(1):
         line = file.readline(MAX_LINE_BYTES + 1)
         if not line:
             return
@@ -98,13 +105,6 @@ def _read_rows(file: BinaryIO) -> Iterator[tuple[int, Row]]:
         if not isinstance(row, dict):
             raise _unfit(number, "is no JSON object")
         yield number, row
-
-
-def _count_up() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number
 
 
 def _kind_of(value: object) -> type:

@@ -9,7 +9,6 @@ After: the server has the mail; the report says who was accepted.
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from orchestrator_core.handlers import GiveUpError, RetryLaterError, TaskContext
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_worker.builtin.composing import compose, recipients_of
 from orchestrator_worker.builtin.emails import SendEmail
+from orchestrator_worker.builtin.results import to_json_result
 from orchestrator_worker.smtp_settings import Security, SmtpSettings, smtp_settings
 
 STEP_SECONDS = 30.0
@@ -205,7 +205,7 @@ def _clean(reply: str) -> str:
 
 
 def _build_report(mail: EmailMessage, delivery: Delivery, *, size_bytes: int) -> ResultFile:
-    report = {
+    facts = {
         "message_id": str(mail["Message-ID"]),
         "subject": str(mail["Subject"]),
         "accepted": delivery.accepted,
@@ -213,8 +213,4 @@ def _build_report(mail: EmailMessage, delivery: Delivery, *, size_bytes: int) ->
         "server_reply": delivery.reply,
         "size_bytes": size_bytes,
     }
-    return ResultFile(
-        content=json.dumps(report, indent=2).encode(),
-        content_type="application/json",
-        file_name="email.json",
-    )
+    return to_json_result(facts, file_name="email.json")

@@ -4,7 +4,6 @@ Before: ``videos`` has the file.
 After: a JSON document is the result.
 """
 
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import av
 from av.container import InputContainer
 
 from orchestrator_core.attempts import ResultFile
+from orchestrator_worker.builtin.results import to_json_result
 from orchestrator_worker.builtin.video_files import opened
 
 
@@ -24,11 +24,7 @@ def probe(path: Path) -> ResultFile:
     """
     with opened(path) as container:
         facts = _describe(container, size_bytes=path.stat().st_size)
-    return ResultFile(
-        content=json.dumps(facts, indent=2).encode(),
-        content_type="application/json",
-        file_name="probe.json",
-    )
+    return to_json_result(facts, file_name="probe.json")
 
 
 def _describe(container: InputContainer, *, size_bytes: int) -> dict[str, Any]:

@@ -28,6 +28,9 @@ COLOURS = {
     TaskStatus.PENDING: "#b6cbe8",
 }
 MAX_REASON_LENGTH = 160
+GAP = 0.2
+"""Of a bar's place in the chart, left free."""
+MAX_LABELS = 8
 NOTHING = "–"
 
 
@@ -134,6 +137,16 @@ def axis_top(days: Iterable[Day]) -> int:
             if factor * step >= highest:
                 return factor * step
         step *= 10
+
+
+def grid_values(top: int) -> list[int]:
+    """Return where the chart has lines: at the bottom, in the middle, at the top."""
+    return sorted({0, top // 2, top})
+
+
+def is_labelled(number: int, days: Sequence[Day]) -> bool:
+    """Whether the bar of this number, from 0, gets its date below it."""
+    return number % -(-len(days) // MAX_LABELS) == 0
 
 
 def _to_days(activity: Activity) -> list[Day]:

@@ -14,19 +14,19 @@ from markupsafe import Markup
 
 from orchestrator_worker.builtin.report_figures import (
     COLOURS,
+    GAP,
     STATES,
     Day,
     Figures,
     Incident,
     Table,
     axis_top,
+    grid_values,
+    is_labelled,
 )
 
 WIDTH, HEIGHT = 860, 220
 LEFT, BOTTOM = 44, 22
-GAP = 0.2
-"""Of a bar's place, left free."""
-MAX_LABELS = 8
 
 _TEMPLATES = Environment(
     loader=PackageLoader("orchestrator_worker.builtin"),
@@ -79,14 +79,13 @@ def _cells(tag: str, texts: Sequence[str], attributes: str = "") -> Markup:
 def _draw_chart(days: Sequence[Day]) -> Markup:
     top, place = axis_top(days), (WIDTH - LEFT) / len(days)
     scale = (HEIGHT - BOTTOM - 10) / top
-    parts = [_grid_line(value, scale) for value in sorted({0, top // 2, top})]
+    parts = [_grid_line(value, scale) for value in grid_values(top)]
     for number, day in enumerate(days):
         parts += _bar(day, LEFT + number * place, place * (1 - GAP), scale)
-    every = -(-len(days) // MAX_LABELS)
     parts += [
         _label(LEFT + number * place + place / 2, HEIGHT - 6, "middle", f"{day.day:%m-%d}")
         for number, day in enumerate(days)
-        if number % every == 0
+        if is_labelled(number, days)
     ]
     title = "Tasks by day and state"
     return Markup(

@@ -34,6 +34,7 @@ from reportlab.platypus import Table as DrawnTable
 
 from orchestrator_worker.builtin.report_figures import (
     COLOURS,
+    GAP,
     STATES,
     Day,
     Figures,
@@ -41,6 +42,8 @@ from orchestrator_worker.builtin.report_figures import (
     Incident,
     Table,
     axis_top,
+    grid_values,
+    is_labelled,
 )
 
 TYPEFACE, BOLD = "Vera", "VeraBd"
@@ -52,9 +55,6 @@ LEAST_ROOM = 35 * mm
 """Below a heading; with less, it begins a page."""
 CHART_HEIGHT = 52 * mm
 LEFT, BOTTOM = 11 * mm, 6 * mm
-GAP = 0.2
-"""Of a bar's place, left free."""
-MAX_LABELS = 8
 MISSING = "?"
 
 INK, QUIET, RULE = HexColor("#1f2937"), HexColor("#6b7280"), HexColor("#e5e7eb")
@@ -205,11 +205,10 @@ def _draw_chart(days: Sequence[Day]) -> Flowable:
     drawing = Drawing(WIDTH, CHART_HEIGHT)
     top, place = axis_top(days), (WIDTH - LEFT) / len(days)
     scale = (CHART_HEIGHT - BOTTOM - 2 * mm) / top
-    for value in sorted({0, top // 2, top}):
+    for value in grid_values(top):
         y = BOTTOM + value * scale
         drawing.add(Line(LEFT, y, WIDTH, y, strokeColor=RULE, strokeWidth=0.5))
         drawing.add(_text(LEFT - 2 * mm, y - 2, f"{value:,}", anchor="end"))
-    every = -(-len(days) // MAX_LABELS)
     for number, day in enumerate(days):
         x, base = LEFT + number * place, BOTTOM
         for state, tasks in zip(STATES, day.tasks, strict=True):
@@ -217,7 +216,7 @@ def _draw_chart(days: Sequence[Day]) -> Flowable:
                 colour = HexColor(COLOURS[state])
                 drawing.add(_box(x, base, place * (1 - GAP), tasks * scale, colour))
                 base += tasks * scale
-        if number % every == 0:
+        if is_labelled(number, days):
             drawing.add(_text(x + place * (1 - GAP) / 2, 1, f"{day.day:%m-%d}", anchor="middle"))
     return drawing
 

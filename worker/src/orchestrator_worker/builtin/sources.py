@@ -5,16 +5,17 @@ After: the worker's ``supplying`` brings the file; the handler finds it by ``THE
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from orchestrator_core.files import FileId, InputFile, Link, Upload
+from orchestrator_core.files import FileId, Link, Upload
 from orchestrator_core.handlers import Payload, TaskContext
+from orchestrator_worker.addresses import MAX_URL_LENGTH
 
 THE_FILE = "file"
 MAX_ID = 2**63 - 1
-MAX_URL_LENGTH = 2048
 
 
 class FileSource(Payload):
@@ -58,6 +59,7 @@ def name_file(payload: FileSource) -> Mapping[str, Upload | Link]:
     return {}
 
 
-def find_file(context: TaskContext) -> InputFile | None:
-    """Return the file that was brought; None: the payload names none."""
-    return context.inputs.get(THE_FILE)
+def find_file(context: TaskContext) -> Path | None:
+    """Return where the file that was brought lies; None: the payload names none."""
+    file = context.inputs.get(THE_FILE)
+    return None if file is None else file.path

@@ -4,8 +4,6 @@ Before: ``videos`` has a payload and a file.
 After: the result lies in the attempt's folder.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,8 +18,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from orchestrator_core.attempts import ResultOnDisk
-from orchestrator_core.handlers import GiveUpError, TaskContext
-from orchestrator_core.tasks import ErrorCode
+from orchestrator_core.handlers import TaskContext
+from orchestrator_worker.builtin.results import require_size
 from orchestrator_worker.builtin.video_files import (
     MAX_BROKEN_PACKETS,
     Turner,
@@ -90,22 +88,16 @@ def transcode(payload: ProcessVideo, context: TaskContext, path: Path) -> Result
     recipe = RECIPES[payload.format]
     with (
         opened_video(path) as video,
-        _writing(target, payload, recipe) as output,
+        av.open(
+            str(target), mode="w", format=payload.format.value, options=recipe.container_options
+        ) as output,
         explaining(),
     ):
         _Work(payload, context, video, output, recipe).run()
-    _require_size(target, context.max_result_bytes)
+    _require_size(target, context)
     return ResultOnDisk(
         path=target, content_type=recipe.media_type, file_name=f"video.{payload.format}"
     )
-
-
-@contextmanager
-def _writing(target: Path, payload: ProcessVideo, recipe: Recipe) -> Iterator[OutputContainer]:
-    with av.open(
-        str(target), mode="w", format=payload.format.value, options=recipe.container_options
-    ) as output:
-        yield output
 
 
 class _Work:
@@ -171,7 +163,7 @@ class _Work:
             self._write_sound(frame)
         else:
             self._write_picture(frame, seconds - self._start)
-            _require_size(Path(self._output.name), self._context.max_result_bytes)
+            _require_size(Path(self._output.name), self._context)
             length = max(self._end - self._start, 0.001)
             self._context.report(
                 min((seconds - self._start) / length, 0.99), f"{self._frames} frames"
@@ -259,10 +251,10 @@ class _Sounds:
     resampler: AudioResampler
 
 
-def _require_size(target: Path, max_bytes: int) -> None:
-    if target.exists() and target.stat().st_size > max_bytes:
-        raise GiveUpError(
-            f"the video takes more than {max_bytes >> 20} MB, which is what is kept of one task:"
-            " ask for a smaller width, less quality or a shorter part",
-            code=ErrorCode.RESULT_TOO_LARGE,
-        )
+def _require_size(target: Path, context: TaskContext) -> None:
+    require_size(
+        target,
+        context.max_result_bytes,
+        what="the video",
+        advice="a smaller width, less quality or a shorter part",
+    )

@@ -30,7 +30,7 @@ MAX_STREAMS = 32
 MAX_PIXELS = 3840 * 2160
 MAX_BROKEN_PACKETS = 20
 """Cameras leave some at the start; more are no video."""
-QUARTER, HALF, FULL = 90, 180, 360
+FULL_TURN = 360
 TS_PACKET = 188
 TURNS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}
 """What makes a frame upright, by its own rotation in degrees."""
@@ -179,7 +179,7 @@ class Turner:
 
     def upright(self, frame: VideoFrame) -> VideoFrame:
         """Return the frame as a viewer shows it."""
-        turn = TURNS.get(frame.rotation % FULL)
+        turn = TURNS.get(frame.rotation % FULL_TURN)
         if turn is None:
             return frame
         shape = (frame.width, frame.height, frame.format.name, turn)

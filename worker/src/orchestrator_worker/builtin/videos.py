@@ -150,8 +150,7 @@ def process_video(payload: ProcessVideo, context: TaskContext) -> ResultFile | R
         video_samples,
     )
 
-    file = find_file(context)
-    path = video_samples.make(context.folder / "sample") if file is None else file.path
+    path = find_file(context) or video_samples.make(context.folder / "sample")
     match payload.operation:
         case Operation.TRANSCODE:
             return transcoding.transcode(payload, context, path)
