@@ -69,7 +69,8 @@ services: ## Install Debian's Postgres, Redis and RabbitMQ for the integration t
 
 .PHONY: integration
 integration: setup services ## Tests against real Postgres, Redis and RabbitMQ, which they start and end
-	ORCHESTRATOR_API_MIGRATE_BINARY="$$(python3 -m hack.cluster tool migrate)" $(PYTEST) --numprocesses=2 --dist=loadscope tests/integration
+	ORCHESTRATOR_API_MIGRATE_BINARY="$$(python3 -m hack.cluster tool migrate)" \
+	VERSITYGW_BINARY="$$(python3 -m hack.cluster tool versitygw)" $(PYTEST) --numprocesses=2 --dist=loadscope tests/integration
 
 .PHONY: cluster
 cluster: setup ## Like `up`, without the platform: a cluster, the images, the operator

@@ -5,6 +5,15 @@ CREATE TYPE public.task_status AS ENUM (
     'FAILED',
     'CANCELLED'
 );
+CREATE FUNCTION public.forget_result_object() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO stray_objects (key, delete_at) VALUES (OLD.object_key, now())
+    ON CONFLICT (key) DO UPDATE SET delete_at = excluded.delete_at;
+    RETURN NULL;
+END
+$$;
 CREATE FUNCTION public.refuse_auth_event_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -121,6 +130,11 @@ CREATE TABLE public.refresh_tokens (
     generation integer NOT NULL,
     CONSTRAINT refresh_tokens_hash_shape CHECK ((octet_length(token_hash) = 32))
 );
+CREATE TABLE public.stray_objects (
+    key text NOT NULL,
+    delete_at timestamp with time zone NOT NULL,
+    CONSTRAINT stray_objects_key_check CHECK (((length(key) >= 1) AND (length(key) <= 1024)))
+);
 CREATE TABLE public.task_events (
     task_id bigint NOT NULL,
     seq integer NOT NULL,
@@ -140,8 +154,12 @@ CREATE TABLE public.task_results (
     content_type text NOT NULL,
     file_name text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    content bytea NOT NULL,
+    content bytea,
     expires_at timestamp with time zone,
+    object_key text,
+    object_bytes bigint,
+    CONSTRAINT task_results_in_one_place CHECK ((((content IS NULL) = (object_key IS NOT NULL)) AND ((object_key IS NULL) = (object_bytes IS NULL)))),
+    CONSTRAINT task_results_object_bytes_check CHECK ((object_bytes >= 0)),
     CONSTRAINT task_results_sha256_check CHECK ((octet_length(sha256) = 32))
 );
 ALTER TABLE ONLY public.task_results ALTER COLUMN content SET STORAGE EXTERNAL;
@@ -240,6 +258,8 @@ ALTER TABLE ONLY public.live_tasks
     ADD CONSTRAINT live_tasks_pkey PRIMARY KEY (task_id);
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
+ALTER TABLE ONLY public.stray_objects
+    ADD CONSTRAINT stray_objects_pkey PRIMARY KEY (key);
 ALTER TABLE ONLY public.task_events
     ADD CONSTRAINT task_events_pkey PRIMARY KEY (task_id, seq);
 ALTER TABLE ONLY public.task_results
@@ -261,6 +281,7 @@ CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree 
 CREATE INDEX live_tasks_first_ring ON public.live_tasks USING btree (ring_at) WHERE (rings = 0);
 CREATE INDEX live_tasks_waiting ON public.live_tasks USING btree (priority DESC, due_at) WHERE (lease_token IS NULL);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
+CREATE INDEX stray_objects_delete_at ON public.stray_objects USING btree (delete_at);
 CREATE INDEX task_events_position ON public.task_events USING btree ("position");
 CREATE INDEX task_results_expires_at ON public.task_results USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE UNIQUE INDEX tasks_retry_of ON public.tasks USING btree (retry_of) WHERE (retry_of IS NOT NULL);
@@ -271,6 +292,7 @@ CREATE INDEX token_families_user_id ON public.token_families USING btree (user_i
 CREATE UNIQUE INDEX users_username_key ON public.users USING btree (lower(username));
 CREATE TRIGGER auth_events_append_only BEFORE UPDATE ON public.auth_events FOR EACH ROW EXECUTE FUNCTION public.refuse_auth_event_change();
 CREATE TRIGGER task_events_append_only BEFORE UPDATE ON public.task_events FOR EACH ROW EXECUTE FUNCTION public.refuse_event_change();
+CREATE TRIGGER task_results_forget_object AFTER DELETE ON public.task_results FOR EACH ROW WHEN ((old.object_key IS NOT NULL)) EXECUTE FUNCTION public.forget_result_object();
 CREATE TRIGGER tasks_lawful_moves BEFORE UPDATE ON public.tasks FOR EACH ROW EXECUTE FUNCTION public.refuse_unlawful_move();
 ALTER TABLE ONLY public.file_pieces
     ADD CONSTRAINT file_pieces_file_id_fkey FOREIGN KEY (file_id) REFERENCES public.files(id) ON DELETE CASCADE;

@@ -84,6 +84,7 @@ MIGRATE = Build(
     usual_seconds=20,
 )
 MAILPIT = Build("mailpit", "github.com/axllent/mailpit", usual_seconds=80)
+VERSITYGW = Build("versitygw", "github.com/versity/versitygw/cmd/versitygw", usual_seconds=60)
 KIND = Build("kind", "sigs.k8s.io/kind", usual_seconds=20)
 
 NODE_BUILDS = (KUBERNETES, KUBE_ROUTER, COREDNS, PAUSE)

@@ -12,8 +12,15 @@ import pytest
 import services
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.redis.connections import RedisConnection
-from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
-from own_stores import create_database, drop_database, make_template, own_vhost, settings_of
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings, S3Settings
+from own_stores import (
+    create_database,
+    drop_database,
+    make_template,
+    own_bucket,
+    own_vhost,
+    settings_of,
+)
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +41,18 @@ def rabbitmq_service() -> Iterator[services.Service]:
     with services.rabbitmq() as service:
         services.await_broker(service)
         yield service
+
+
+@pytest.fixture(scope="session")
+def s3_service() -> Iterator[services.Service]:
+    with services.s3() as service:
+        yield service
+
+
+@pytest.fixture
+def s3_settings(s3_service: services.Service) -> S3Settings:
+    """A bucket of this test's own."""
+    return own_bucket(s3_service)
 
 
 @pytest.fixture

@@ -1,16 +1,18 @@
-"""A database, a virtual host and settings of a test's own, on servers that tests share.
+"""A database, a virtual host, a bucket and settings of a test's own, on servers that tests share.
 
 Before: ``services`` runs the servers.
 After: fixtures hand out settings; what they name is gone when the test is over.
 """
 
 import asyncio
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+from pydantic import SecretStr
 
 import services
 from api_clients import api_settings
@@ -18,7 +20,7 @@ from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.worker_store import WorkerStore
-from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings, S3Settings
 from orchestrator_worker.publishing import to_task_type
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -35,6 +37,42 @@ def own_vhost(rabbitmq: services.Service) -> Iterator[AmqpSettings]:
         yield AmqpSettings(RABBITMQ_URL=f"amqp://guest:guest@127.0.0.1:{rabbitmq.port}/{vhost}")
     finally:
         services.broker_api(rabbitmq, "DELETE", f"vhosts/{vhost}")
+
+
+def own_bucket(s3: services.Service) -> S3Settings:
+    """An empty bucket, in a part of which the keys begin."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    folder = s3.home / "data" / name
+    folder.mkdir()
+    shutil.chown(folder, services.S3_ACCOUNT)
+    return bucket_at(s3.port, name)
+
+
+def bucket_at(port: int, name: str) -> S3Settings:
+    """A bucket as reached through a port of the loopback."""
+    return S3Settings(
+        RESULTS_S3_BUCKET=name,
+        RESULTS_S3_ENDPOINT=f"http://127.0.0.1:{port}",
+        RESULTS_S3_PREFIX="a/platform",
+        RESULTS_S3_ACCESS_KEY_ID=services.S3_ACCESS_KEY,
+        RESULTS_S3_SECRET_ACCESS_KEY=services.S3_SECRET_KEY,
+    )
+
+
+def objects_in(s3: services.Service, settings: S3Settings) -> set[str]:
+    """Return the keys of a bucket's objects, as their server keeps them."""
+    assert settings.bucket is not None
+    folder = s3.home / "data" / settings.bucket / settings.prefix
+    return {str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()}
+
+
+def s3_environment_of(settings: S3Settings) -> dict[str, str]:
+    """Return the environment of a process with this bucket."""
+    given = settings.model_dump(by_alias=True, exclude_none=True)
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in given.items()
+    }
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""Real Postgres, Redis and RabbitMQ for the integration tests, from Debian's packages.
+"""Real Postgres, Redis, RabbitMQ and S3 for the integration tests.
 
 Each runs as its own user on free ports of the loopback with its data in a
 temporary folder and ends with the tests.
 
-Before: ``make services`` has installed the packages.
+Before: ``make services`` has installed Debian's packages, ``make`` has built the S3 server.
 After: the fixtures in ``conftest.py`` hand out settings.
 """
 
@@ -27,6 +27,9 @@ from typing import Any
 START_SECONDS = 60.0
 MEMORY = Path("/dev/shm")  # noqa: S108 - each server has a folder of its own there
 ROOM_BYTES = 4 << 30
+S3_ACCOUNT = "nobody"
+S3_ACCESS_KEY = "tester"
+S3_SECRET_KEY = "loopback-only"
 
 
 class ServiceError(Exception):
@@ -59,7 +62,7 @@ def find_program(name: str, *folders: str) -> str:
     """
     path = shutil.which(name, path=os.pathsep.join([*folders, os.environ["PATH"]]))
     if path is None:
-        raise ServiceError(f"{name} is not installed: run `make services` first")
+        raise ServiceError(f"{name} is not installed: `make integration` installs or builds it")
     return path
 
 
@@ -228,6 +231,21 @@ def redis() -> contextlib.AbstractContextManager[Service]:
         "redis",
         "redis",
         lambda _, port: [server, "--bind", "127.0.0.1", "--port", str(port), "--save", ""],
+    )
+
+
+def s3() -> contextlib.AbstractContextManager[Service]:
+    """VersityGW, an S3 server whose buckets are the folders below ``home/data``."""
+    server = os.environ.get("VERSITYGW_BINARY") or find_program("versitygw")
+
+    def command(home: Path, port: int) -> list[str]:
+        buckets = home / "data"
+        buckets.mkdir()
+        shutil.chown(buckets, S3_ACCOUNT)
+        return [server, "--quiet", "--port", f"127.0.0.1:{port}", "posix", str(buckets)]
+
+    return running(
+        "s3", S3_ACCOUNT, command, ROOT_ACCESS_KEY=S3_ACCESS_KEY, ROOT_SECRET_KEY=S3_SECRET_KEY
     )
 
 

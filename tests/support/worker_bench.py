@@ -27,9 +27,10 @@ from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.file_store import PostgresUploadStore
 from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.task_store import TaskStore
-from orchestrator_core.settings import AmqpSettings, PostgresSettings
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, S3Settings
 from orchestrator_core.tasks import NewTask, Task, TaskId, UserId
 from orchestrator_core.tracing import to_trace_context
+from own_stores import s3_environment_of
 from services import free_port
 
 PATIENCE_SECONDS = 60.0
@@ -239,6 +240,7 @@ class Bench:
         *,
         postgres: PostgresSettings | None = None,
         amqp: AmqpSettings | None = None,
+        s3: S3Settings | None = None,
         arguments: tuple[str, ...] = (),
         **settings: object,
     ) -> WorkerProcess:
@@ -249,9 +251,12 @@ class Bench:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "orchestrator_worker", *arguments),
-                env=self._environment(
-                    postgres or self.postgres, amqp or self.amqp, health_port, settings
-                ),
+                env={
+                    **self._environment(
+                        postgres or self.postgres, amqp or self.amqp, health_port, settings
+                    ),
+                    **({} if s3 is None else s3_environment_of(s3)),
+                },
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,

@@ -34,6 +34,11 @@ RESULTS_AT_ONCE = 100
 _MAX_RESULT_PAGES = 100_000
 """10 million an hour; more tasks than one database completes."""
 
+OBJECTS_AT_ONCE = 500
+"""In one request to the object store, which takes a thousand."""
+_MAX_OBJECT_PAGES = 20_000
+"""10 million an hour, as of results."""
+
 
 class Prune(Protocol):
     """Deletes a page of what nobody needs."""
@@ -81,13 +86,15 @@ class Pruning:
         """Delete once.
 
         Raises:
-            StoreUnavailableError: Postgres is away.
+            StoreUnavailableError: Postgres, or the object store, is away.
         """
         await self._accounts.prune(limit=FAMILIES_AT_ONCE)
         await self._workers.prune()
         await _prune_all(self._submissions.prune_keys, KEYS_AT_ONCE, _MAX_KEY_PAGES)
         await _prune_all(self._files.prune, FILES_AT_ONCE, _MAX_FILE_PAGES)
         await _prune_all(self._results.prune, RESULTS_AT_ONCE, _MAX_RESULT_PAGES)
+        # Last, so that an object store which is away stops nothing else.
+        await _prune_all(self._results.prune_objects, OBJECTS_AT_ONCE, _MAX_OBJECT_PAGES)
 
 
 async def _prune_all(prune: Prune, limit: int, max_pages: int) -> None:

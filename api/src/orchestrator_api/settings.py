@@ -9,7 +9,7 @@ After: ``app`` passes the frozen models on.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import Field, Json, SecretStr
@@ -24,6 +24,7 @@ from orchestrator_core.settings import (
     Port,
     PostgresSettings,
     RedisSettings,
+    S3Settings,
     Settings,
     read_settings,
 )
@@ -161,6 +162,7 @@ class ProcessSettings:
     postgres: PostgresSettings
     redis: RedisSettings
     amqp: AmqpSettings
+    s3: S3Settings = field(default_factory=S3Settings)
 
 
 def read_process_settings(environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -174,6 +176,7 @@ def read_process_settings(environment: Mapping[str, str] | None = None) -> Proce
         postgres=read_settings(PostgresSettings, environment),
         redis=read_settings(RedisSettings, environment),
         amqp=read_settings(AmqpSettings, environment),
+        s3=read_settings(S3Settings, environment),
     )
     if settings.api.app_env.lower() == PRODUCTION:
         _refuse_weak_secrets(settings)

@@ -45,6 +45,7 @@ from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.redis.cache import Cache
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.redis.token_buckets import TokenBuckets
+from orchestrator_core.s3.object_store import READER, build_object_store
 
 
 class Services(TypedDict):
@@ -96,7 +97,11 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         max_waiting=settings.api.waiting_tasks,
         ring_after_seconds=settings.api.ring_lost_seconds,
     )
-    files = build_files(settings.api, PostgresUploadStore(database), PostgresResultStore(database))
+    files = build_files(
+        settings.api,
+        PostgresUploadStore(database),
+        PostgresResultStore(database, build_object_store(settings.s3, READER)),
+    )
     limiter = Limiter(
         TokenBuckets(redis), LocalBuckets(replicas=settings.api.replicas), metrics.limits
     )

@@ -1,8 +1,8 @@
 """One attempt at a task: the claim that allows it and the outcomes it may have.
 
 Before: ``postgres.task_store.claim`` hands out a ``Claim``.
-After: the worker's ``executing`` makes an ``Outcome`` of it and ``settling``
-brings both back to ``postgres.task_store.settle``.
+After: the worker's ``executing`` makes an ``Outcome`` of it, whose result ``storing`` has
+kept or left to its row, and ``settling`` brings both back to ``postgres.task_store.settle``.
 """
 
 from dataclasses import dataclass
@@ -50,6 +50,11 @@ class ResultFile:
     file_name: str
     """Shown to the owner and used for the download; a plain name without folders."""
 
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return len(self.content)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultOnDisk:
@@ -58,6 +63,15 @@ class ResultOnDisk:
     path: Path
     content_type: str
     file_name: str
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is.
+
+        Raises:
+            OSError: it is not there.
+        """
+        return self.path.stat().st_size
 
     def read(self) -> ResultFile:
         """Return it with its bytes: its folder goes with the attempt.
@@ -72,11 +86,34 @@ class ResultOnDisk:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultObject:
+    """A result whose bytes are in the object store already, under a key of this attempt's own."""
+
+    key: str
+    size_bytes: int
+    sha256: bytes
+    content_type: str
+    file_name: str
+
+
+ReturnedResult = ResultFile | ResultOnDisk
+KeptResult = ResultFile | ResultObject
+"""What a settlement can carry: the bytes, or where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The handler returned something that may be kept."""
+
+    result: ReturnedResult
+
+
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The handler returned."""
+    """The handler returned, and its result is kept or comes along."""
 
-    result: ResultFile
+    result: KeptResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +139,10 @@ class HandedBack:
     """The worker is draining: the attempt does not count and the task is due at once."""
 
 
+Ending = Returned | Failed | RetryAfter
+"""How a handler ended."""
 Outcome = Succeeded | Failed | RetryAfter | HandedBack
+"""How an attempt ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

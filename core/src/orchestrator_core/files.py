@@ -8,7 +8,7 @@ Before: the API receives an upload; a worker settles a result.
 After: ``orchestrator_api.files`` streams them to their owner.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +54,8 @@ class TaskResult(FileFacts):
     task_id: TaskId
     expires_at: datetime | None
     """None: it is kept for good."""
+    object_key: str | None
+    """Where the object store has its bytes; None: its row has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,31 @@ class InputFile:
     """A plain name without folders."""
 
 
+class ObjectStore(Protocol):
+    """Where bytes lie outside Postgres, by key; Postgres knows every key."""
+
+    async def put(self, key: str, content: bytes | Path) -> None:
+        """Keep bytes, or those of a file, whole or not at all; again if there were others.
+
+        Raises:
+            StoreUnavailableError: they are not known to be kept.
+        """
+
+    def read(self, key: str, *, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from ``start`` up to and without ``stop``, in pieces.
+
+        Raises:
+            StoreUnavailableError: not all of them could be read.
+        """
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; nothing happens where there is none.
+
+        Raises:
+            StoreUnavailableError: some may be left.
+        """
+
+
 class ResultStore(Protocol):
     """Where the results of tasks are read."""
 
@@ -113,6 +140,9 @@ class ResultStore(Protocol):
 
     async def prune(self, *, limit: int) -> int:
         """Delete up to ``limit`` results that have expired; return how many."""
+
+    async def prune_objects(self, *, limit: int) -> int:
+        """Delete up to ``limit`` objects that are no result's any more; return how many."""
 
     def read(self, result: TaskResult, *, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from ``start`` up to and without ``stop``, in pieces.

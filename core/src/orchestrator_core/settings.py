@@ -12,9 +12,9 @@ After: the composition root passes the frozen models on.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from orchestrator_core.errors import SettingsError
 
@@ -64,6 +64,39 @@ class AmqpSettings(Settings):
     """A quorum queue confirms after an fsync, in milliseconds; later means an alarm or a hang."""
 
 
+class S3Settings(Settings):
+    """Where results are kept if not in Postgres; without a bucket, they are there."""
+
+    bucket: str | None = Field(
+        default=None, alias="RESULTS_S3_BUCKET", pattern=r"^[A-Za-z0-9._-]{1,255}$"
+    )
+    endpoint: str | None = Field(
+        default=None, alias="RESULTS_S3_ENDPOINT", pattern=r"^https?://[^\s/?#@]+/?$"
+    )
+    """None: that of AWS for the region."""
+    region: str = Field(
+        default="us-east-1", alias="RESULTS_S3_REGION", pattern=r"^[A-Za-z0-9-]{1,64}$"
+    )
+    prefix: str = Field(
+        default="", alias="RESULTS_S3_PREFIX", pattern=r"^[A-Za-z0-9!_.*'()/-]{0,512}$"
+    )
+    """Before every key, so that platforms can share a bucket."""
+    access_key_id: SecretStr | None = Field(default=None, alias="RESULTS_S3_ACCESS_KEY_ID")
+    """None, as the secret key: what the pod's own identity gives, or the usual variables."""
+    secret_access_key: SecretStr | None = Field(default=None, alias="RESULTS_S3_SECRET_ACCESS_KEY")
+    ca_file: Path | None = Field(default=None, alias="RESULTS_S3_CA_FILE")
+    """Authorities to trust beside the usual ones."""
+
+    @model_validator(mode="after")
+    def _require_both_keys(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError(
+                "RESULTS_S3_ACCESS_KEY_ID and RESULTS_S3_SECRET_ACCESS_KEY belong together: set"
+                " both or neither"
+            )
+        return self
+
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -97,6 +130,8 @@ FILE_CAPABLE_NAMES = frozenset(
         "ORCHESTRATOR_API_EDGE_KEY",
         "SMTP_USERNAME",
         "SMTP_PASSWORD",
+        "RESULTS_S3_ACCESS_KEY_ID",
+        "RESULTS_S3_SECRET_ACCESS_KEY",
     }
 )
 """Only these: a stray ``SOMETHING_FILE`` of another program is none of our business."""

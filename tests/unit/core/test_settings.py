@@ -7,6 +7,7 @@ from orchestrator_core.settings import (
     AmqpSettings,
     PostgresSettings,
     RedisSettings,
+    S3Settings,
     read_settings,
 )
 
@@ -68,3 +69,46 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
     settings = read_settings(PostgresSettings, {"DB_PASSWORD": "hunter2"})
 
     assert "hunter2" not in repr(settings)
+
+
+def test_results_lie_in_postgres_unless_a_bucket_is_named() -> None:
+    assert read_settings(S3Settings, {}).bucket is None
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "s3.example.com",
+        "ftp://s3.example.com",
+        "https://key@s3.example.com",
+        "https://a/b",
+        "https://a b",
+    ],
+)
+def test_an_endpoint_that_is_none_is_refused_by_its_name(endpoint: str) -> None:
+    with pytest.raises(SettingsError, match="RESULTS_S3_ENDPOINT"):
+        read_settings(S3Settings, {"RESULTS_S3_ENDPOINT": endpoint})
+
+
+def test_half_of_a_buckets_credentials_is_refused() -> None:
+    with pytest.raises(SettingsError, match="belong together"):
+        read_settings(S3Settings, {"RESULTS_S3_ACCESS_KEY_ID": "only half"})
+
+
+def test_a_buckets_credentials_come_from_files_as_well(tmp_path: Path) -> None:
+    for name in ("id", "key"):
+        (tmp_path / name).write_text(f"the {name}\n")
+
+    settings = read_settings(
+        S3Settings,
+        {
+            "RESULTS_S3_ENDPOINT": "https://s3.example.com:9000/",
+            "RESULTS_S3_ACCESS_KEY_ID_FILE": str(tmp_path / "id"),
+            "RESULTS_S3_SECRET_ACCESS_KEY_FILE": str(tmp_path / "key"),
+        },
+    )
+
+    assert settings.access_key_id is not None
+    assert settings.secret_access_key is not None
+    assert settings.access_key_id.get_secret_value() == "the id"
+    assert settings.secret_access_key.get_secret_value() == "the key"

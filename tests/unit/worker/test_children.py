@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator_core.attempts import Failed, ResultFile, RetryAfter, Succeeded
+from orchestrator_core.attempts import Failed, ResultFile, RetryAfter, Returned
 from orchestrator_core.handlers import AttemptCancelled, GiveUpError, TaskContext
 from orchestrator_core.tasks import ErrorCode, TaskId
 from orchestrator_core.testing import AnyPayload, a_handler, a_result
@@ -43,9 +43,9 @@ def test_a_plain_handler_that_returns_a_file_succeeds() -> None:
     def run(payload: AnyPayload, _: TaskContext) -> ResultFile:
         return a_result(payload.text.encode())
 
-    outcome = run_handler(a_handler(run), a_request('{"text": "hello"}'))
+    ending = run_handler(a_handler(run), a_request('{"text": "hello"}'))
 
-    assert outcome == Succeeded(a_result(b"hello"))
+    assert ending == Returned(a_result(b"hello"))
 
 
 @pytest.mark.parametrize("error", [UnpicklableError(), SystemExit(1), ZeroDivisionError()])
@@ -53,10 +53,10 @@ def test_whatever_a_handler_raises_leaves_as_plain_data(error: BaseException) ->
     def run(_: AnyPayload, __: TaskContext) -> ResultFile:
         raise error
 
-    outcome = run_handler(a_handler(run), a_request())
+    ending = run_handler(a_handler(run), a_request())
 
-    assert isinstance(outcome, RetryAfter)
-    assert pickle.loads(pickle.dumps(outcome)) == outcome  # noqa: S301 - our own bytes
+    assert isinstance(ending, RetryAfter)
+    assert pickle.loads(pickle.dumps(ending)) == ending  # noqa: S301 - our own bytes
 
 
 def test_giving_up_is_final_in_a_child_too() -> None:
@@ -67,10 +67,10 @@ def test_giving_up_is_final_in_a_child_too() -> None:
 
 
 def test_a_child_refuses_a_payload_that_does_not_fit() -> None:
-    outcome = run_handler(a_handler(), a_request('{"text": 7}'))
+    ending = run_handler(a_handler(), a_request('{"text": 7}'))
 
-    assert isinstance(outcome, Failed)
-    assert outcome.code is ErrorCode.INVALID_PAYLOAD
+    assert isinstance(ending, Failed)
+    assert ending.code is ErrorCode.INVALID_PAYLOAD
 
 
 def test_the_end_of_an_attempt_is_no_fault_of_its_handler() -> None:

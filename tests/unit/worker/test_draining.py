@@ -15,6 +15,7 @@ from orchestrator_worker.processes import Lanes
 from orchestrator_worker.reporting import Totals
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
+from orchestrator_worker.storing import carry_result
 from supplied import a_supplier
 
 
@@ -35,6 +36,7 @@ class Bench:
                 {handler.task_type: handler},
                 Lanes(0, chance=Random(1)),
                 a_supplier(),
+                carry_result,
                 limits=Limits(task_timeout_seconds=60, max_result_bytes=1024),
                 chance=Random(1),
             ),

@@ -20,6 +20,7 @@ from orchestrator_worker import executing
 from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.progress import Progress
+from orchestrator_worker.storing import carry_result
 from orchestrator_worker.supplying import Supplier
 from supplied import a_supplier
 
@@ -36,6 +37,7 @@ def an_executor(
         {handler.task_type: handler for handler in handlers},
         Lanes(0, chance=Random(1)),
         supplier or a_supplier(),
+        carry_result,
         limits=Limits(task_timeout_seconds=task_timeout_seconds, max_result_bytes=MAX_RESULT_BYTES),
         chance=Random(1),
     )

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from orchestrator_core.attempts import Outcome, ProgressReport, RetryAfter, Succeeded
+from orchestrator_core.attempts import Ending, ProgressReport, RetryAfter, Returned
 from orchestrator_core.handlers import TaskContext, Workplace
 from orchestrator_core.tasks import ErrorCode, TaskId
 from orchestrator_worker.children import ChildRequest
@@ -78,7 +78,7 @@ async def run(
     progress: Progress | None = None,
     work_in: Path | None = None,
     **payload: object,
-) -> Outcome:
+) -> Ending:
     workplace = None if work_in is None else Workplace(folder=work_in)
     request = ChildRequest(
         task_type=task_type,
@@ -107,8 +107,8 @@ def cleaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
-def code_of(outcome: Outcome) -> ErrorCode | None:
-    return outcome.code if isinstance(outcome, RetryAfter) else None
+def code_of(ending: Ending) -> ErrorCode | None:
+    return ending.code if isinstance(ending, RetryAfter) else None
 
 
 def children_of(pid: int) -> list[int]:
@@ -133,10 +133,10 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 async def test_an_attempt_in_a_child_returns_its_file(lanes: Lanes, tmp_path: Path) -> None:
-    outcome = await run(lanes, "IMAGE_RESIZE", work_in=tmp_path, width=32, format="PNG")
+    ending = await run(lanes, "IMAGE_RESIZE", work_in=tmp_path, width=32, format="PNG")
 
-    assert isinstance(outcome, Succeeded)
-    assert outcome.result.file_name == "image.png"
+    assert isinstance(ending, Returned)
+    assert ending.result.file_name == "image.png"
 
 
 async def test_a_child_that_kills_itself_ends_only_its_own_attempt(lanes: Lanes) -> None:
@@ -145,7 +145,7 @@ async def test_a_child_that_kills_itself_ends_only_its_own_attempt(lanes: Lanes)
     )
 
     assert code_of(crashed) is ErrorCode.WORKER_LOST
-    assert isinstance(neighbour, Succeeded)
+    assert isinstance(neighbour, Returned)
 
 
 async def test_a_hung_attempt_is_killed_at_its_limit(lanes: Lanes) -> None:
@@ -155,7 +155,7 @@ async def test_a_hung_attempt_is_killed_at_its_limit(lanes: Lanes) -> None:
     )
 
     assert code_of(hung) is ErrorCode.TIMEOUT
-    assert isinstance(neighbour, Succeeded)
+    assert isinstance(neighbour, Returned)
 
 
 async def test_a_memory_bomb_ends_at_its_limit_and_its_child_lives_on(lanes: Lanes) -> None:
@@ -163,7 +163,7 @@ async def test_a_memory_bomb_ends_at_its_limit_and_its_child_lives_on(lanes: Lan
     after = await asyncio.gather(*(run(lanes, "demo_allocate", bytes=1 << 20) for _ in range(2)))
 
     assert code_of(bomb) is ErrorCode.OUT_OF_MEMORY
-    assert all(isinstance(outcome, Succeeded) for outcome in after)
+    assert all(isinstance(ending, Returned) for ending in after)
 
 
 async def test_a_cancelled_attempt_kills_its_child(lanes: Lanes) -> None:
@@ -194,9 +194,9 @@ async def test_a_cancelled_handler_cleans_up_before_its_child_ends(
 
 @pytest.mark.usefixtures("cleaning")
 async def test_a_handler_cleans_up_when_its_time_is_over(lanes: Lanes, tmp_path: Path) -> None:
-    outcome = await run(lanes, "clean_up", timeout_seconds=0.5, folder=str(tmp_path))
+    ending = await run(lanes, "clean_up", timeout_seconds=0.5, folder=str(tmp_path))
 
-    assert code_of(outcome) is ErrorCode.TIMEOUT
+    assert code_of(ending) is ErrorCode.TIMEOUT
     assert (tmp_path / "cancelled").exists()
 
 
@@ -205,11 +205,11 @@ async def test_a_handler_cleans_up_when_its_time_is_over(lanes: Lanes, tmp_path:
 async def test_a_handler_that_ignores_its_end_ends_all_the_same(
     lanes: Lanes, tmp_path: Path, task_type: str
 ) -> None:
-    outcome = await run(lanes, task_type, timeout_seconds=0.5, folder=str(tmp_path))
+    ending = await run(lanes, task_type, timeout_seconds=0.5, folder=str(tmp_path))
     after = await run(lanes, "demo_spin", seconds=0)
 
-    assert code_of(outcome) is ErrorCode.TIMEOUT
-    assert isinstance(after, Succeeded)
+    assert code_of(ending) is ErrorCode.TIMEOUT
+    assert isinstance(after, Returned)
 
 
 async def test_what_a_child_reports_is_known_while_it_runs(lanes: Lanes) -> None:
@@ -249,9 +249,9 @@ async def test_an_idle_childs_death_costs_no_attempt(lanes: Lanes) -> None:
     for child in grandchildren() - others:
         os.kill(child, signal.SIGKILL)
 
-    outcomes = await asyncio.gather(*(run(lanes, "demo_spin", seconds=0) for _ in range(2)))
+    endings = await asyncio.gather(*(run(lanes, "demo_spin", seconds=0) for _ in range(2)))
 
-    assert all(isinstance(outcome, Succeeded) for outcome in outcomes)
+    assert all(isinstance(ending, Returned) for ending in endings)
 
 
 async def test_closing_ends_every_child() -> None:

@@ -26,6 +26,7 @@ from orchestrator_worker.fetching import Fetcher, FetchRules
 from orchestrator_worker.folders import Folders
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.progress import Progress
+from orchestrator_worker.storing import carry_result
 from orchestrator_worker.supplying import Supplier
 from supplied import a_supplier, entries
 
@@ -67,6 +68,7 @@ def an_executor(supplier: Supplier, run: Run = read_note, **register: Any) -> Ex
         {handler.task_type: handler for handler in group},
         Lanes(0, chance=Random(1)),
         supplier,
+        carry_result,
         limits=Limits(task_timeout_seconds=60, max_result_bytes=100),
         chance=Random(1),
     )

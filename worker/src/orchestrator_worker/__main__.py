@@ -14,7 +14,7 @@ import uvloop
 
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.logs import configure_logs
-from orchestrator_core.settings import AmqpSettings, PostgresSettings, read_settings
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, S3Settings, read_settings
 from orchestrator_worker.app import publish_types, serve
 from orchestrator_worker.settings import WorkerSettings
 
@@ -52,7 +52,12 @@ def _command(name: str) -> Coroutine[Any, Any, None]:
         return publish_types(postgres)
     settings = read_settings(WorkerSettings)
     configure_logs(app="worker", level=settings.log_level)
-    return serve(settings, postgres=postgres, amqp=read_settings(AmqpSettings))
+    return serve(
+        settings,
+        postgres=postgres,
+        amqp=read_settings(AmqpSettings),
+        s3=read_settings(S3Settings),
+    )
 
 
 if __name__ == "__main__":

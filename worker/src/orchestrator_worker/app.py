@@ -15,8 +15,8 @@ import structlog
 from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.worker_store import WorkerStore
-from orchestrator_core.settings import AmqpSettings, PostgresSettings
-from orchestrator_worker.connecting import opened_lease_store, opened_supplier
+from orchestrator_core.settings import AmqpSettings, PostgresSettings, S3Settings
+from orchestrator_worker.connecting import build_storage, opened_lease_store, opened_supplier
 from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.health import serving_health
 from orchestrator_worker.processes import Lanes
@@ -26,7 +26,7 @@ from orchestrator_worker.wiring import Resources, Worker, wire
 
 CONNECTIONS = 4
 """One each for claiming, settling and reporting, which never overlap with themselves,
-and one for publishing at the start and announcing from then on."""
+and one for publishing at the start and announcing from then on, and for expecting objects."""
 
 STOP_SECONDS = 5.0
 """A statement has 3 s; a broker that does not answer is left to notice by itself."""
@@ -37,29 +37,30 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(
-    settings: WorkerSettings, *, postgres: PostgresSettings, amqp: AmqpSettings
+    settings: WorkerSettings, *, postgres: PostgresSettings, amqp: AmqpSettings, s3: S3Settings
 ) -> None:
     """Work until SIGTERM or SIGINT, then drain.
 
     Raises:
         HandlerSetupError: an installed package of task types can't be served.
+        SettingsError: the object store's settings fit no bucket.
         OSError: the health port is in use.
     """
     signals, worker_id, chance = StopSignals(), uuid4(), SystemRandom()
     signals.listen()
     _log.info("starting", worker_id=str(worker_id), pod_name=settings.pod_name)
     async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database.open(postgres, application="orchestrator-worker", max_connections=CONNECTIONS)
+        )
         resources = Resources(
-            database=await stack.enter_async_context(
-                Database.open(
-                    postgres, application="orchestrator-worker", max_connections=CONNECTIONS
-                )
-            ),
+            database=database,
             open_lease_store=functools.partial(opened_lease_store, postgres),
             lanes=await stack.enter_async_context(
                 Lanes.open(settings.concurrency, chance=chance, log_level=settings.log_level)
             ),
             supplier=await stack.enter_async_context(opened_supplier(settings, postgres)),
+            storage=build_storage(settings, s3, database),
             handlers=discover_handlers(),
             chance=chance,
         )

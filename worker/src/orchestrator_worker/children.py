@@ -1,7 +1,7 @@
 """The inside of a child process: one attempt of a plain handler.
 
 Everything that crosses the border is plain data: the request is text and
-numbers, the answer is a pickled ``Outcome`` of the core. An exception of a user's
+numbers, the answer is a pickled ``Ending`` of the core. An exception of a user's
 package never crosses, because it may not survive the journey. Progress goes its
 own way, see ``progress``.
 
@@ -10,7 +10,7 @@ A child is asked to end with SIGTERM. While it runs an attempt this raises
 ``finally`` blocks; half a second after the signal the worker kills it.
 
 Before: ``processes`` sends a ``ChildRequest``.
-After: ``processes`` unpickles the ``Outcome``.
+After: ``processes`` unpickles the ``Ending``.
 """
 
 import functools
@@ -29,7 +29,7 @@ from typing import Any, Self
 
 import structlog
 
-from orchestrator_core.attempts import Outcome, ProgressReport
+from orchestrator_core.attempts import Ending, ProgressReport
 from orchestrator_core.handlers import (
     AttemptCancelled,
     Handler,
@@ -39,10 +39,10 @@ from orchestrator_core.handlers import (
 from orchestrator_core.logs import configure_logs
 from orchestrator_worker.progress import ReportSender
 from orchestrator_worker.verdicts import (
+    ending_of_error,
+    ending_of_return,
     is_expected,
     out_of_memory,
-    outcome_of_error,
-    outcome_of_return,
     parse_payload,
 )
 
@@ -112,9 +112,9 @@ def warm() -> None:
 
 
 def run_attempt(request: ChildRequest, number: int) -> bytes:
-    """Run one attempt under its handler's memory limit; return the pickled ``Outcome``.
+    """Run one attempt under its handler's memory limit; return the pickled ``Ending``.
 
-    Does not return when the attempt is cancelled: nobody waits for its outcome.
+    Does not return when the attempt is cancelled: nobody waits for its ending.
 
     Args:
         request: the attempt.
@@ -149,7 +149,7 @@ def _run_limited(request: ChildRequest) -> bytes:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def run_handler(handler: Handler, request: ChildRequest) -> Outcome:
+def run_handler(handler: Handler, request: ChildRequest) -> Ending:
     """Call a plain handler and judge how it ended.
 
     Raises:
@@ -163,8 +163,8 @@ def run_handler(handler: Handler, request: ChildRequest) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - user code may break here, SystemExit too
         if not is_expected(error):
             _log.warning("handler_raised", exc_info=error)
-        return outcome_of_error(error, attempt=request.context.attempt, chance=_CHANCE)
-    return outcome_of_return(returned, max_result_bytes=request.context.max_result_bytes)
+        return ending_of_error(error, attempt=request.context.attempt, chance=_CHANCE)
+    return ending_of_return(returned, max_result_bytes=request.context.max_result_bytes)
 
 
 def _reporter(number: int) -> Callable[[ProgressReport], object]:
@@ -180,9 +180,9 @@ def _die_with(lifeline: Connection) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _pickled(outcome: Outcome, request: ChildRequest) -> bytes:
+def _pickled(ending: Ending, request: ChildRequest) -> bytes:
     try:
-        return pickle.dumps(outcome)
+        return pickle.dumps(ending)
     except MemoryError:
         return pickle.dumps(out_of_memory(attempt=request.context.attempt, chance=_CHANCE))
 

@@ -18,17 +18,27 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from orchestrator_core.attempts import Claim, Outcome
+from orchestrator_core.attempts import (
+    Claim,
+    Ending,
+    Failed,
+    Outcome,
+    RetryAfter,
+    Returned,
+    Succeeded,
+)
+from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.handlers import Handler, TaskContext
 from orchestrator_core.tracing import trace_id_of
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.progress import Progress
+from orchestrator_worker.storing import KeepResult
 from orchestrator_worker.supplying import Supplier
 from orchestrator_worker.verdicts import (
+    ending_of_error,
+    ending_of_return,
     is_expected,
-    outcome_of_error,
-    outcome_of_return,
     parse_payload,
     timed_out,
     unknown_type,
@@ -65,11 +75,12 @@ class Attempt(NamedTuple):
 class Executor:
     """Knows every handler and where to run it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the stages of an attempt, and what holds for all
         self,
         handlers: Mapping[str, Handler],
         lanes: Lanes,
         supplier: Supplier,
+        keep_result: KeepResult,
         *,
         limits: Limits,
         chance: Random,
@@ -77,6 +88,7 @@ class Executor:
         self._handlers = handlers
         self._lanes = lanes
         self._supplier = supplier
+        self._keep_result = keep_result
         self._limits = limits
         self._chance = chance
 
@@ -172,7 +184,7 @@ class Executor:
                     return timed_out(
                         attempt.limit_seconds, attempt=claim.attempt, chance=self._chance
                     )
-                return self._outcome_of(error, claim)
+                return self._ending_of(error, claim)
             left_seconds = max(attempt.limit_seconds - (clock() - started_at), LEAST_SECONDS)
             context = replace(attempt.context, workplace=workplace)
             return await self._run_supplied(
@@ -180,6 +192,16 @@ class Executor:
             )
 
     async def _run_supplied(self, attempt: Attempt) -> Outcome:
+        ending = await self._run_handler(attempt)
+        if not isinstance(ending, Returned):
+            return ending
+        try:
+            return Succeeded(await self._keep_result(attempt.claim, ending.result))
+        except (StoreUnavailableError, OSError) as error:
+            _log.warning("result_not_kept", error=str(error))
+            return self._ending_of(error, attempt.claim)
+
+    async def _run_handler(self, attempt: Attempt) -> Ending:
         handler, claim = attempt.handler, attempt.claim
         if handler.is_async:
             return await self._judge(attempt)
@@ -193,7 +215,7 @@ class Executor:
             request, timeout_seconds=attempt.limit_seconds, progress=attempt.progress
         )
 
-    async def _judge(self, attempt: Attempt) -> Outcome:
+    async def _judge(self, attempt: Attempt) -> Ending:
         handler, claim = attempt.handler, attempt.claim
         try:
             running: Any = handler.run(parse_payload(handler, claim.payload), attempt.context)
@@ -201,13 +223,13 @@ class Executor:
         except BaseException as error:
             if _is_ours(error):
                 raise
-            return self._outcome_of(error, claim)
-        return outcome_of_return(returned, max_result_bytes=self._limits.max_result_bytes)
+            return self._ending_of(error, claim)
+        return ending_of_return(returned, max_result_bytes=self._limits.max_result_bytes)
 
-    def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
+    def _ending_of(self, error: BaseException, claim: Claim) -> Failed | RetryAfter:
         if not is_expected(error):
             _log.warning("handler_raised", exc_info=error)
-        return outcome_of_error(error, attempt=claim.attempt, chance=self._chance)
+        return ending_of_error(error, attempt=claim.attempt, chance=self._chance)
 
 
 def log_context_of(claim: Claim) -> dict[str, object]:

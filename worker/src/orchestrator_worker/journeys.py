@@ -108,7 +108,7 @@ def _facts_of(outcome: Outcome) -> dict[str, object]:
     facts: dict[str, object] = {"outcome": type(outcome).__name__}
     match outcome:
         case Succeeded(result):
-            facts["result_bytes"] = len(result.content)
+            facts["result_bytes"] = result.size_bytes
         case Failed(code, message) | RetryAfter(code, message, _):
             facts |= {"code": code, "message": message[:500]}
     return facts

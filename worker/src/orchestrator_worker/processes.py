@@ -12,7 +12,7 @@ is replaced within a few tens of milliseconds. A child that must end gets SIGTER
 first and half a second for the handler's ``finally`` blocks.
 
 Before: ``executing`` has a claim of a plain handler.
-After: ``children`` runs the attempt in a lane; its ``Outcome`` comes back, its reports on the way.
+After: ``children`` runs the attempt in a lane; its ``Ending`` comes back, its reports on the way.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ from typing import Self, TypeVar
 import structlog
 from pebble import CONSTS, ProcessExpired, ProcessFuture, ProcessPool
 
-from orchestrator_core.attempts import Outcome
+from orchestrator_core.attempts import Ending
 from orchestrator_worker import children
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.progress import Progress, ReportPair
-from orchestrator_worker.verdicts import child_lost, outcome_of_error, timed_out
+from orchestrator_worker.verdicts import child_lost, ending_of_error, timed_out
 
 PRELOADED = ["orchestrator_worker.children", "orchestrator_worker.builtin.pictures"]
 """Imported once by the fork server. Users' packages are not: they may start threads at import,
@@ -166,7 +166,7 @@ class Lanes:
 
     async def run(
         self, request: ChildRequest, *, timeout_seconds: float, progress: Progress
-    ) -> Outcome:
+    ) -> Ending:
         """Run one attempt in a child and say how it ended.
 
         Args:
@@ -187,14 +187,12 @@ class Lanes:
                         number,
                         timeout_seconds=timeout_seconds,
                     )
-                except Exception as error:  # noqa: BLE001 - any end of a child is an outcome
-                    return self._outcome_of(error, request, timeout_seconds)
-        outcome: Outcome = pickle.loads(answer)  # noqa: S301 - our own child's bytes
-        return outcome
+                except Exception as error:  # noqa: BLE001 - any end of a child is an ending
+                    return self._ending_of(error, request, timeout_seconds)
+        ending: Ending = pickle.loads(answer)  # noqa: S301 - our own child's bytes
+        return ending
 
-    def _outcome_of(
-        self, error: Exception, request: ChildRequest, timeout_seconds: float
-    ) -> Outcome:
+    def _ending_of(self, error: Exception, request: ChildRequest, timeout_seconds: float) -> Ending:
         attempt = request.context.attempt
         match error:
             case TimeoutError():
@@ -205,7 +203,7 @@ class Lanes:
                 return child_lost(None, attempt=attempt, chance=self._chance)
             case _:
                 _log.error("child_machinery_failed", exc_info=error)
-                return outcome_of_error(error, attempt=attempt, chance=self._chance)
+                return ending_of_error(error, attempt=attempt, chance=self._chance)
 
     async def _warm_one(self) -> None:
         async with self._lane() as lane:

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 
-from orchestrator_core.handlers import DEFAULT_MAX_RESULT_BYTES
 from orchestrator_core.settings import Port, Settings
 
 PREFIX = "ORCHESTRATOR_WORKER_"
@@ -51,10 +50,8 @@ class WorkerSettings(Settings):
     stall_seconds: float = Field(default=60.0, ge=2, alias=f"{PREFIX}STALL_SECONDS")
     """How long an async handler may block the event loop; then the process exits. Importing a
     large library or a slow disk takes seconds."""
-    max_result_bytes: int = Field(
-        default=DEFAULT_MAX_RESULT_BYTES, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES"
-    )
-    """A result is one row, written in one statement of at most 3 s."""
+    max_result_bytes: int | None = Field(default=None, ge=1024, alias=f"{PREFIX}MAX_RESULT_BYTES")
+    """None: as much as the store of results takes well, see ``connecting.build_storage``."""
     result_ttl_seconds: int = Field(default=30 * 86_400, ge=60, alias=f"{PREFIX}RESULT_TTL_SECONDS")
     """How long a result is kept; the task itself stays."""
     source_urls: Literal["Disabled", "Enabled"] = Field(

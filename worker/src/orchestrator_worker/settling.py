@@ -10,7 +10,7 @@ from random import Random
 
 import structlog
 
-from orchestrator_core.attempts import Failed, Outcome, Settlement, Succeeded
+from orchestrator_core.attempts import Failed, Outcome, ResultFile, Settlement, Succeeded
 from orchestrator_core.batching import Batcher
 from orchestrator_core.errors import RowRefusedError, StoreUnavailableError
 from orchestrator_core.tasks import ErrorCode
@@ -97,4 +97,8 @@ def fitting_count(settlements: Sequence[Settlement], *, max_bytes: int) -> int:
 
 
 def _size_bytes(outcome: Outcome) -> int:
-    return len(outcome.result.content) if isinstance(outcome, Succeeded) else 0
+    match outcome:
+        case Succeeded(ResultFile(content=content)):
+            return len(content)
+        case _:
+            return 0

@@ -3,7 +3,7 @@
 The same rules hold on the event loop and in a child process.
 
 Before: a handler returned or raised.
-After: ``executing`` or ``children`` hands the ``Outcome`` on.
+After: ``executing`` or ``children`` hands the ``Ending`` on.
 """
 
 import math
@@ -12,12 +12,12 @@ from random import Random
 from pydantic import BaseModel, ValidationError
 
 from orchestrator_core.attempts import (
+    Ending,
     Failed,
-    Outcome,
     ResultFile,
     ResultOnDisk,
     RetryAfter,
-    Succeeded,
+    Returned,
 )
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.handlers import GiveUpError, Handler, RetryLaterError
@@ -66,14 +66,12 @@ def is_expected(error: BaseException) -> bool:
     return isinstance(error, answers)
 
 
-def outcome_of_return(returned: object, *, max_result_bytes: int) -> Outcome:
-    """Judge what a handler returned; read its result from the disk if it lies there."""
+def ending_of_return(returned: object, *, max_result_bytes: int) -> Ending:
+    """Judge what a handler returned, without reading it."""
     match returned:
-        case ResultFile(content=content):
-            size_bytes = len(content)
-        case ResultOnDisk(path=path):
+        case ResultFile() | ResultOnDisk():
             try:
-                size_bytes = path.stat().st_size
+                size_bytes = returned.size_bytes
             except OSError as error:
                 return Failed(ErrorCode.HANDLER_ERROR, f"the result is not there: {error.strerror}")
         case _:
@@ -87,10 +85,10 @@ def outcome_of_return(returned: object, *, max_result_bytes: int) -> Outcome:
             f"the result takes {_megabytes(size_bytes)} MB; at most"
             f" {_megabytes(max_result_bytes)} MB can be kept: ask for a smaller result",
         )
-    return Succeeded(returned if isinstance(returned, ResultFile) else returned.read())
+    return Returned(returned)
 
 
-def outcome_of_error(error: BaseException, *, attempt: int, chance: Random) -> Outcome:
+def ending_of_error(error: BaseException, *, attempt: int, chance: Random) -> Failed | RetryAfter:
     """Judge what a handler raised.
 
     Args:

@@ -28,6 +28,7 @@ from orchestrator_worker.reporting import Reporter, Totals
 from orchestrator_worker.settings import WorkerSettings
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
+from orchestrator_worker.storing import ResultStorage
 from orchestrator_worker.supplying import Supplier
 from orchestrator_worker.watching import Watchdog
 
@@ -40,6 +41,7 @@ class Resources:
     open_lease_store: OpenStore
     lanes: Lanes
     supplier: Supplier
+    storage: ResultStorage
     handlers: Mapping[str, Handler]
     chance: Random
 
@@ -98,9 +100,10 @@ def wire(
             resources.handlers,
             resources.lanes,
             resources.supplier,
+            resources.storage.keep,
             limits=Limits(
                 task_timeout_seconds=settings.task_timeout_seconds,
-                max_result_bytes=settings.max_result_bytes,
+                max_result_bytes=resources.storage.max_result_bytes,
             ),
             chance=chance,
         ),

@@ -19,7 +19,9 @@ from orchestrator_core.attempts import (
     Claim,
     Failed,
     HandedBack,
+    KeptResult,
     ResultFile,
+    ResultObject,
     RetryAfter,
     Settlement,
     Succeeded,
@@ -183,7 +185,7 @@ def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:
     """Return one row of ``settle_attempts``' columns, in their order."""
     claim = settlement.claim
     fence = (claim.task_id, claim.epoch, claim.lease_token)
-    no_result = (None, None, None, None)
+    no_result = (None,) * 6
     match settlement.outcome:
         case Succeeded(result):
             return (*fence, "COMPLETED", None, None, 0.0, *_to_result_columns(claim, result))
@@ -196,12 +198,15 @@ def _to_settlement_row(settlement: Settlement) -> tuple[object, ...]:
             return (*fence, "HANDED_BACK", None, None, 0.0, *no_result)
 
 
-def _to_result_columns(claim: Claim, result: ResultFile) -> tuple[str, str, bytes, bytes]:
+def _to_result_columns(claim: Claim, result: KeptResult) -> tuple[object, ...]:
     # "image.jpg" of task 123 becomes "image_123.jpg", as the original service named its files.
     stem, suffix = _split_name(result.file_name)
-    stored_name = f"{stem}_{claim.task_id}{suffix}"
-    digest = hashlib.sha256(result.content).digest()
-    return (stored_name, _storable(result.content_type), result.content, digest)
+    facts = (f"{stem}_{claim.task_id}{suffix}", _storable(result.content_type))
+    match result:
+        case ResultFile(content=content):
+            return (*facts, content, hashlib.sha256(content).digest(), None, None)
+        case ResultObject():
+            return (*facts, None, result.sha256, result.key, result.size_bytes)
 
 
 @functools.lru_cache(maxsize=256)

@@ -133,29 +133,31 @@ SELECT task_id FROM ours;
 
 -- name: settle_attempts
 -- Record a batch of outcomes whose fence (task, epoch, lease token) still holds: row, live row,
--- result and event together. A hand-back gives the attempt back, at most $12 times a task; after
+-- result and event together. A hand-back gives the attempt back, at most $14 times a task; after
 -- that it spends one, and the last one ends the task: what waits always has an attempt left.
--- A result is kept for $13 seconds; NULL: for good.
+-- A result is kept for $15 seconds, in its row or under its key; NULL: for good. Its key strays no
+-- more.
 WITH input AS (
     SELECT *
     FROM unnest(
         $1::bigint[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::float8[],
-        $8::text[], $9::text[], $10::bytea[], $11::bytea[]
+        $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[]
     ) AS u(task_id, epoch, lease_token, verdict, error_code, error_message, delay_seconds,
-           file_name, content_type, content, sha256)
+           file_name, content_type, content, sha256, object_key, object_bytes)
 ), held AS MATERIALIZED (
-    SELECT i.task_id, l.lease_owner, l.handbacks < $12::integer AS is_free_handback,
+    SELECT i.task_id, l.lease_owner, l.handbacks < $14::integer AS is_free_handback,
            CASE WHEN is_used_up THEN 'FAILED' ELSE i.verdict END AS verdict,
            CASE WHEN is_used_up THEN 'ATTEMPTS_EXHAUSTED' ELSE i.error_code END AS error_code,
            CASE WHEN is_used_up
                 THEN 'its workers had to stop before it ended, more often than it has attempts'
                 ELSE i.error_message END AS error_message,
-           i.delay_seconds, i.file_name, i.content_type, i.content, i.sha256, i.epoch
+           i.delay_seconds, i.file_name, i.content_type, i.content, i.sha256,
+           i.object_key, i.object_bytes, i.epoch
     FROM input i
     JOIN live_tasks l ON l.task_id = i.task_id AND l.lease_token = i.lease_token
     JOIN tasks t ON t.id = i.task_id AND t.epoch = i.epoch
     CROSS JOIN LATERAL (
-        SELECT i.verdict = 'HANDED_BACK' AND l.handbacks >= $12::integer
+        SELECT i.verdict = 'HANDED_BACK' AND l.handbacks >= $14::integer
                AND t.attempts >= t.max_attempts AS is_used_up
     ) AS judged
     ORDER BY i.task_id
@@ -190,12 +192,18 @@ WITH input AS (
     RETURNING t.id, t.last_event, t.epoch, t.status, h.verdict, h.lease_owner, h.error_message
 ), filed AS (
     INSERT INTO task_results (
-        task_id, epoch, content, content_type, file_name, sha256, expires_at
+        task_id, epoch, content, object_key, object_bytes, content_type, file_name, sha256,
+        expires_at
     )
-    SELECT task_id, epoch, content, content_type, file_name, sha256,
-           clock_timestamp() + make_interval(secs => $13::float8)
+    SELECT task_id, epoch, content, object_key, object_bytes, content_type, file_name, sha256,
+           clock_timestamp() + make_interval(secs => $15::float8)
     FROM held
     WHERE verdict = 'COMPLETED'
+), kept AS (
+    DELETE FROM stray_objects
+    WHERE key = ANY(ARRAY(
+        SELECT object_key FROM held WHERE verdict = 'COMPLETED' AND object_key IS NOT NULL
+    ))
 ), told AS (
     INSERT INTO task_events (task_id, seq, epoch, status, kind, actor, reason)
     SELECT id, last_event, epoch, status, verdict, lease_owner::text, error_message FROM moved

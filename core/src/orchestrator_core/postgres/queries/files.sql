@@ -1,7 +1,8 @@
 -- name: find_result
 -- What is known of a completed task's file unless it has expired, by its primary key; the content
 -- stays where it is.
-SELECT task_id, size_bytes, sha256, content_type, file_name, created_at, expires_at
+SELECT task_id, coalesce(size_bytes, object_bytes) AS size_bytes, sha256, content_type, file_name,
+       created_at, expires_at, object_key
 FROM task_results
 WHERE task_id = $1 AND (expires_at IS NULL OR expires_at > now());
 
@@ -22,6 +23,21 @@ RETURNING task_id;
 SELECT substring(content FROM $2::integer + 1 FOR $3::integer)
 FROM task_results
 WHERE task_id = $1;
+
+-- name: expect_object
+-- Remember the key of an object that is about to be put; deleted after $2 seconds unless a result
+-- takes it. Primary key.
+INSERT INTO stray_objects (key, delete_at)
+VALUES ($1, clock_timestamp() + make_interval(secs => $2::float8))
+ON CONFLICT (key) DO UPDATE SET delete_at = excluded.delete_at;
+
+-- name: find_stray_objects
+-- Keys that no result has, $1 at most, the longest first; uses stray_objects_delete_at.
+SELECT key FROM stray_objects WHERE delete_at <= now() ORDER BY delete_at LIMIT $1;
+
+-- name: forget_objects
+-- Forget the keys of objects that are deleted, by primary key.
+DELETE FROM stray_objects WHERE key = ANY($1::text[]);
 
 -- name: find_file
 -- A whole and unexpired file by its primary key.

@@ -16,11 +16,14 @@ FROM (
 -- from $6 on and before $7, as far as those are given; uses tasks_user_id_id, then
 -- task_results_pkey for each; OFFSET 0 leaves no other plan.
 SELECT t.id AS task_id, t.task_type, t.status, t.priority, t.attempts, t.max_attempts,
-       t.created_at, t.started_at, t.finished_at, t.result_file, r.size_bytes AS result_bytes,
+       t.created_at, t.started_at, t.finished_at, t.result_file, r.result_bytes,
        t.error_code, t.error_message
 FROM tasks t
 LEFT JOIN LATERAL (
-    SELECT size_bytes FROM task_results WHERE task_id = t.id OFFSET 0
+    SELECT coalesce(size_bytes, object_bytes) AS result_bytes
+    FROM task_results
+    WHERE task_id = t.id
+    OFFSET 0
 ) AS r ON true
 WHERE t.user_id = $1 AND t.id > $2 AND t.id <= $3
   AND ($4::text[] IS NULL OR t.status = ANY($4::text[]::task_status[]))
@@ -110,7 +113,7 @@ FROM (
     SELECT id FROM tasks WHERE user_id = $1 AND id > $3 AND id <= $4 ORDER BY id
 ) AS t
 CROSS JOIN LATERAL (
-    SELECT file_name, size_bytes, created_at, expires_at
+    SELECT file_name, coalesce(size_bytes, object_bytes) AS size_bytes, created_at, expires_at
     FROM task_results
     WHERE task_id = t.id
     OFFSET 0

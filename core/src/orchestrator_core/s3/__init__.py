@@ -1,0 +1,1 @@
+"""The S3-compatible object store: the only package that speaks obstore."""
