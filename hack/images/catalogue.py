@@ -45,6 +45,8 @@ BASE = "python-base"
 DEMO_WORKER = "demo-worker"
 MAIL = "mailpit"
 """A mail server beside the sample, no part of the platform."""
+BUCKET = "versitygw"
+"""An S3 server for end-to-end tests, no part of the platform either."""
 
 
 def _stand_in(name: str, official: str, *, is_deployed: bool = True, seconds: float) -> Image:
@@ -58,6 +60,20 @@ def _stand_in(name: str, official: str, *, is_deployed: bool = True, seconds: fl
         official=official,
         is_deployed=is_deployed,
         usual_seconds=seconds,
+    )
+
+
+def _program(name: str, official: str, *, is_deployed: bool = True) -> Image:
+    folder = f"hack/images/{name}"
+    return Image(
+        name,
+        dockerfile=f"{folder}/Dockerfile",
+        inputs=(folder, f"hack/cluster/sources/{name}"),
+        context=folder,
+        program=name,
+        official=official,
+        is_deployed=is_deployed,
+        usual_seconds=2,
     )
 
 
@@ -84,25 +100,9 @@ IMAGES = (
     _stand_in("redis", "redis:8", seconds=11),
     _stand_in("rabbitmq", "rabbitmq:4-management", seconds=18),
     _stand_in("nginx", "nginx:1.28", seconds=9),
-    Image(
-        "migrate",
-        dockerfile="hack/images/migrate/Dockerfile",
-        inputs=("hack/images/migrate", "hack/cluster/sources/migrate"),
-        context="hack/images/migrate",
-        program="migrate",
-        official="migrate/migrate:v4.20.1",
-        is_deployed=False,
-        usual_seconds=2,
-    ),
-    Image(
-        MAIL,
-        dockerfile="hack/images/mailpit/Dockerfile",
-        inputs=("hack/images/mailpit", "hack/cluster/sources/mailpit"),
-        context="hack/images/mailpit",
-        program="mailpit",
-        official="axllent/mailpit:v1.33.1",
-        usual_seconds=2,
-    ),
+    _program("migrate", "migrate/migrate:v4.20.1", is_deployed=False),
+    _program(MAIL, "axllent/mailpit:v1.33.1"),
+    _program(BUCKET, "versity/versitygw:v1.8.0"),
     _member("api", seconds=20, more=("migrations",), MIGRATE_IMAGE="migrate"),
     _member("worker", seconds=14),
     _member("operator", seconds=30),

@@ -20,7 +20,8 @@ OPERANDS = ("api", "worker", "nginx", "postgres", "redis", "rabbitmq")
 OPERATOR = "operator"
 DEMO_WORKER = "demo-worker"
 MAIL = "mailpit"
-NAMES = (OPERATOR, *OPERANDS, DEMO_WORKER, MAIL)
+BUCKET = "versitygw"
+NAMES = (OPERATOR, *OPERANDS, DEMO_WORKER, MAIL, BUCKET)
 
 _EXAMPLE = '{"api": "…", "worker": "…", "operator": "…"}'
 

@@ -4,7 +4,7 @@ Before: two lists, in two folders that must not import each other.
 After: raising a version in one of them without the other fails here.
 """
 
-from hack.images.catalogue import DEMO_WORKER, IMAGES, MAIL
+from hack.images.catalogue import BUCKET, DEMO_WORKER, IMAGES, MAIL
 from orchestrator_operator.images import DefaultImages
 
 
@@ -19,4 +19,4 @@ def test_each_store_image_of_the_operator_has_a_stand_in_for_just_that_version()
 def test_every_image_that_the_operator_deploys_is_built_here() -> None:
     deployed = {image.name for image in IMAGES if image.is_deployed}
 
-    assert deployed == {*DefaultImages.model_fields, "operator", DEMO_WORKER, MAIL}
+    assert deployed == {*DefaultImages.model_fields, "operator", DEMO_WORKER, MAIL, BUCKET}

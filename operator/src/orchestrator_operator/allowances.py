@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
+from orchestrator_operator.outside import S3Spec
 from orchestrator_operator.quantities import Duration, Size, to_number
 from orchestrator_operator.rules import Part, Rule, duration_between, size_between
 
@@ -100,6 +101,9 @@ class ResultsSpec(Part):
 
     ttl: Duration = "720h"
     """How long a result is kept. The task itself stays and says that its result is gone."""
+    s3: S3Spec | None = None
+    """A bucket that results are kept in, up to 512 MiB each. Left out, they are in Postgres, up to
+    32 MiB each."""
 
 
 class FilesSpec(Part):

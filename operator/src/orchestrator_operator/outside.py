@@ -1,11 +1,14 @@
-"""What workers may reach outside the platform: a mail server, files of the internet.
+"""What the platform may reach outside itself: a bucket, a mail server, files of the internet.
 
-Before: users write ``spec.worker.smtp`` and ``spec.worker.sourceUrls``.
-After: ``manifests.mail`` and ``manifests.network`` turn them into settings, mounts and policies.
+Before: users write ``spec.results.s3``, ``spec.worker.smtp`` and ``spec.worker.sourceUrls``.
+After: ``manifests.bucket``, ``manifests.mail`` and ``manifests.network`` turn them into settings,
+mounts and policies.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints
 
@@ -15,6 +18,10 @@ ObjectName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253),
 ]
+
+
+_PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+ENDPOINT = f"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:({_PORT}))?/?$"
 
 
 class SourceUrls(StrEnum):
@@ -67,3 +74,47 @@ class SmtpSpec(Part):
     """A Secret with the keys username and password."""
     ca_secret_ref: SecretReference | None = None
     """A Secret whose key ca.crt holds the authorities to trust, instead of the usual ones."""
+
+
+class S3Spec(Part):
+    """A bucket that results are kept in. Pods read its Secrets at their start.
+
+    Each result's row says which key it has, so results from before stay where they are. Another
+    bucket has to get the objects of the one before, or those results answer 503.
+    """
+
+    rules = (
+        Rule(
+            cel=f"!has(self.endpoint) || self.endpoint.matches('{ENDPOINT}')",
+            message="endpoint must be http:// or https:// with a host and, if it is not the usual"
+            " one, a port: https://s3.example.com:9000",
+            field="endpoint",
+            holds=lambda s3: s3.endpoint is None or bool(re.match(ENDPOINT, s3.endpoint)),
+        ),
+    )
+
+    bucket: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")] = Field(
+        min_length=3, max_length=255
+    )
+    """Its name. Have it end unfinished uploads by a lifecycle rule; all else goes by itself."""
+    endpoint: str | None = Field(default=None, max_length=300)
+    """Where the bucket is: https://s3.example.com:9000. Left out, it is at AWS."""
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")] = Field(
+        default="us-east-1", min_length=1, max_length=64
+    )
+    """Its region; servers of other makers mostly take any."""
+    prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!_.*'()/-]*$")] = Field(
+        default="", max_length=512
+    )
+    """Before every key, so that platforms can share a bucket."""
+    secret_ref: SecretReference
+    """A Secret with the keys accessKeyId and secretAccessKey. They must allow to put, to get and to
+    delete objects, and to abort uploads."""
+    ca_secret_ref: SecretReference | None = None
+    """A Secret whose key ca.crt holds authorities to trust beside the usual ones."""
+
+    @property
+    def port(self) -> int:
+        """Where the endpoint listens; network policies let pods out to this port."""
+        address = urlsplit(self.endpoint or "https://")
+        return address.port or (80 if address.scheme == "http" else 443)

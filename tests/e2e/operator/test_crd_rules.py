@@ -67,6 +67,18 @@ CREATED: dict[str, tuple[Spec, str]] = {
         },
         "a user name and password are not sent over an unprotected connection",
     ),
+    "an endpoint without a scheme": (
+        {
+            "results": {
+                "s3": {
+                    "bucket": "results",
+                    "endpoint": "s3.example.com",
+                    "secretRef": {"name": "login"},
+                }
+            }
+        },
+        "endpoint must be http:// or https:// with a host",
+    ),
     "two ways to limit": (
         {"api": {"rateLimit": {"preset": "Strict", "capacity": 5, "refillPerMinute": 60}}},
         "preset can't stand beside capacity and refillPerMinute",

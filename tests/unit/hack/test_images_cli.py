@@ -24,7 +24,7 @@ def test_listing_prints_a_reference_for_everything_that_runs_in_a_cluster(
     assert status == 0
     assert set(listed) == {
         *("api", "worker", "operator", "demo-worker"),
-        *("postgres", "redis", "rabbitmq", "nginx", "mailpit"),
+        *("postgres", "redis", "rabbitmq", "nginx", "mailpit", "versitygw"),
     }
     assert all(value.startswith("localhost/orchestrator/") for value in listed.values())
 

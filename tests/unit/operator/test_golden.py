@@ -48,12 +48,28 @@ SPECS: dict[str, dict[str, Any]] = {
             },
             "sourceUrls": "Enabled",
         },
-        "results": {"ttl": "48h"},
+        "results": {
+            "ttl": "48h",
+            "s3": {
+                "bucket": "results",
+                "prefix": "team-a",
+                "region": "eu-central-1",
+                "secretRef": {"name": "bucket-login"},
+                "caSecretRef": {"name": "bucket-authority"},
+            },
+        },
         "postgres": {"managed": {"storage": {"size": "100Gi", "class": "fast"}}},
         "networkPolicy": "Disabled",
         "deletionPolicy": "Delete",
     },
     "outside": {
+        "results": {
+            "s3": {
+                "bucket": "results",
+                "endpoint": "http://s3.storage.svc:9000",
+                "secretRef": {"name": "bucket-login"},
+            },
+        },
         "worker": {
             "smtp": {"host": "mail", "port": 1025, "security": "None", "from": "a@example.com"},
             "sourceUrls": "Enabled",

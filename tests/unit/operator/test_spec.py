@@ -34,6 +34,21 @@ def test_an_empty_spec_is_valid() -> None:
             },
             "not sent over an unprotected connection",
         ),
+        *(
+            (
+                {
+                    "results": {
+                        "s3": {
+                            "bucket": "results",
+                            "endpoint": endpoint,
+                            "secretRef": {"name": "login"},
+                        }
+                    }
+                },
+                "endpoint must be http:// or https:// with a host",
+            )
+            for endpoint in ("s3.example.com", "https://s3:65536", "https://s3/path", "https://")
+        ),
         ({"worker": {"scaling": {"idleAfter": "9s"}}}, "idleAfter must be between 10s and 24h"),
         ({"api": {"accessTokenTTL": "25h"}}, "accessTokenTTL must be between 1m and 24h"),
         (

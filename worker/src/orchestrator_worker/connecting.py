@@ -31,7 +31,7 @@ SUPPLY_PATIENCE_SECONDS = 10.0
 SUPPLY_STATEMENT_SECONDS = 30.0
 """A report counts all tasks of its owner in one statement; nothing of the hot path waits for it."""
 
-MAX_OBJECT_BYTES = 1024**3
+MAX_OBJECT_BYTES = 512 * 1024 * 1024
 """Of a result in an object store, which is never in memory as a whole if its type writes it to
 the disk; a result in a row is, and is written in one statement of at most 3 s."""
 

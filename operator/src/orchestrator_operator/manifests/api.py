@@ -22,6 +22,11 @@ from orchestrator_operator.manifests.application import (
     keys_environment,
     stores_environment,
 )
+from orchestrator_operator.manifests.bucket import (
+    bucket_environment,
+    bucket_mounts,
+    bucket_volumes,
+)
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.pods import (
     OWN_IMAGES_UID,
@@ -106,7 +111,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
             {"name": METRICS, "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
         resources=context.spec.api.resources.to_manifest(),
-        volumeMounts=application_mounts(),
+        volumeMounts=[*application_mounts(), *bucket_mounts(context)],
         lifecycle={"preStop": {"sleep": {"seconds": SECONDS_TO_LEAVE_THE_SERVICE}}},
         **build_probes(http_get("/readyz", HTTP), alive=http_get("/livez", HTTP)),
     )
@@ -115,7 +120,10 @@ def _build_pod(context: Context) -> dict[str, Any]:
         names.API,
         uid=OWN_IMAGES_UID,
         containers=[server],
-        volumes=application_volumes(context, keys, tmp_size_limit="256Mi"),
+        volumes=[
+            *application_volumes(context, keys, tmp_size_limit="256Mi"),
+            *bucket_volumes(context),
+        ],
         config_hash=credentials_hash(context, given.jwt_secret, given.edge_key),
         shareProcessNamespace=True,  # as in ``worker``: SIGTERM counts from the first moment
         topologySpreadConstraints=spread_over_nodes(context, names.API),
@@ -140,6 +148,7 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_API_FILE_QUOTA_BYTES": int(to_number(api.files.quota)),
         "ORCHESTRATOR_API_FILE_TTL_SECONDS": to_seconds(api.files.ttl),
         "ORCHESTRATOR_API_METRICS_PORT": METRICS_PORT,
+        **bucket_environment(context),
     }
 
 

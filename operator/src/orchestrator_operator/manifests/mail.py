@@ -7,7 +7,7 @@ After: ``worker`` puts these parts into its pods.
 from typing import Any
 
 from orchestrator_operator.manifests.context import Context
-from orchestrator_operator.manifests.pods import mount
+from orchestrator_operator.manifests.pods import mount, secret_files
 
 ROOT = "/etc/orchestrator-mail"
 VOLUME = "mail"
@@ -40,14 +40,7 @@ def mail_volumes(context: Context) -> list[dict[str, Any]]:
     smtp = context.spec.worker.smtp
     if smtp is None:
         return []
-    sources = [
-        {"secret": {"name": ref.name, "items": [{"key": key, "path": key} for key in keys]}}
-        for ref, keys in ((smtp.secret_ref, LOGIN), (smtp.ca_secret_ref, (AUTHORITY,)))
-        if ref is not None
-    ]
-    if not sources:
-        return []
-    return [{"name": VOLUME, "projected": {"defaultMode": 0o440, "sources": sources}}]
+    return secret_files(VOLUME, (smtp.secret_ref, LOGIN), (smtp.ca_secret_ref, (AUTHORITY,)))
 
 
 def mail_mounts(context: Context) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ FLOWS = (
 MEASURED = frozenset({names.API})
 """Who serves metrics, on a port of its own that no Service has."""
 READ_BY_THE_AUTOSCALER = frozenset({names.POSTGRES, names.RABBITMQ})
+USERS_OF_THE_BUCKET = frozenset({names.API, names.WORKER})
 COMPONENTS = (
     names.POSTGRES,
     names.REDIS,
@@ -133,8 +134,15 @@ def _egress(context: Context, component: str) -> list[dict[str, Any]]:
     return [
         {"ports": resolve},
         *({"to": [_pods(context, target)], "ports": _tcp(PORTS[target])} for target in targets),
+        *(_bucket(context) if component in USERS_OF_THE_BUCKET else ()),
         *(_outside(context) if component == names.WORKER else ()),
     ]
+
+
+def _bucket(context: Context) -> list[dict[str, Any]]:
+    """Return the way to the bucket, which is given by name, which policies don't know."""
+    s3 = context.spec.results.s3
+    return [] if s3 is None else [{"ports": _tcp(s3.port)}]
 
 
 def _outside(context: Context) -> list[dict[str, Any]]:

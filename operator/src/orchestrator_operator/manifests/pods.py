@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator_operator import names
 from orchestrator_operator.manifests.context import Context
+from orchestrator_operator.outside import SecretReference
 
 OWN_IMAGES_UID = 10001
 NGINX_UID = 101
@@ -125,6 +126,20 @@ def mount(volume: str, path: str, *, file: str = "", is_read_only: bool = False)
 def empty_volume(name: str, *, size_limit: str) -> dict[str, Any]:
     """Return a volume that lives as long as its pod."""
     return {"name": name, "emptyDir": {"sizeLimit": size_limit}}
+
+
+def secret_files(
+    name: str, *given: tuple[SecretReference | None, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Return the volume with these keys of Secrets that users own; none if none are named."""
+    sources = [
+        {"secret": {"name": ref.name, "items": [{"key": key, "path": key} for key in keys]}}
+        for ref, keys in given
+        if ref is not None
+    ]
+    if not sources:
+        return []
+    return [{"name": name, "projected": {"defaultMode": 0o440, "sources": sources}}]
 
 
 def to_environment(values: Mapping[str, str | int]) -> list[dict[str, Any]]:

@@ -22,6 +22,11 @@ from orchestrator_operator.manifests.application import (
     credentials_hash,
     stores_environment,
 )
+from orchestrator_operator.manifests.bucket import (
+    bucket_environment,
+    bucket_mounts,
+    bucket_volumes,
+)
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.mail import mail_environment, mail_mounts, mail_volumes
 from orchestrator_operator.manifests.pods import (
@@ -90,7 +95,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
         ],
         ports=[{"name": HEALTH, "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         resources=context.spec.worker.resources.to_manifest(),
-        volumeMounts=[*application_mounts(), *mail_mounts(context)],
+        volumeMounts=[*application_mounts(), *bucket_mounts(context), *mail_mounts(context)],
         **build_probes(http_get("/readyz", HEALTH), alive=http_get("/livez", HEALTH)),
     )
     return build_pod(
@@ -102,6 +107,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
             *application_volumes(
                 context, (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY), tmp_size_limit="4Gi"
             ),
+            *bucket_volumes(context),
             *mail_volumes(context),
         ],
         config_hash=credentials_hash(context),
@@ -123,5 +129,6 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_WORKER_HEALTH_PORT": HEALTH_PORT,
         "ORCHESTRATOR_WORKER_RESULT_TTL_SECONDS": to_seconds(context.spec.results.ttl),
         "ORCHESTRATOR_WORKER_SOURCE_URLS": worker.source_urls,
+        **bucket_environment(context),
         **mail_environment(context),
     }
