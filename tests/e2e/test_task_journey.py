@@ -1,25 +1,8 @@
 """ARCHITECTURE.md's table, walked row by row."""
 
-import csv
 import json
 
 from platform_under_test import Api, Platform, wait_until
-
-
-def in_postgres(platform: Platform, statement: str) -> list[list[str]]:
-    """Ask the platform's Postgres from inside its own pod; rows of text fields."""
-    output = platform.kubectl(
-        "exec",
-        f"{platform.name}-postgres-0",
-        "--",
-        "psql",
-        "--username=orchestrator",
-        "--dbname=orchestrator",
-        "--csv",
-        "--tuples-only",
-        f"--command={statement}",
-    )
-    return list(csv.reader(output.splitlines()))
 
 
 def test_a_task_walks_its_journey(platform: Platform, api: Api) -> None:
@@ -52,8 +35,7 @@ def test_a_task_walks_its_journey(platform: Platform, api: Api) -> None:
 
     # 5 published to 9 settled: every step left its event, with nothing in between
     task = api.await_final(task_id)
-    assert in_postgres(
-        platform,
+    assert platform.query(
         f"SELECT seq, epoch, status, kind FROM task_events WHERE task_id = {task_id} ORDER BY seq",  # noqa: S608 - an id that the API gave
     ) == [
         ["1", "0", "PENDING", "ACCEPTED"],
@@ -61,7 +43,7 @@ def test_a_task_walks_its_journey(platform: Platform, api: Api) -> None:
         ["3", "1", "COMPLETED", "COMPLETED"],
     ]
     left = f"SELECT count(*) AS n FROM live_tasks WHERE task_id = {task_id}"  # noqa: S608 - as above
-    assert in_postgres(platform, left) == [["0"]]
+    assert platform.query(left) == [["0"]]
 
     # 6 delivered: the message was acked at the claim, so none is left anywhere
     def is_queue_empty() -> bool:

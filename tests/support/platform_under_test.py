@@ -5,12 +5,13 @@ After: the fixtures in ``conftest.py`` hand out a ready platform and its clients
 """
 
 import contextlib
+import csv
 import json
 import re
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +88,21 @@ class Platform:
     def kubectl(self, *arguments: str, input_text: str | None = None) -> str:
         """Run kubectl in the namespace."""
         return kubectl("-n", self.namespace, *arguments, input_text=input_text)
+
+    def query(self, statement: str) -> Sequence[Sequence[str]]:
+        """Ask the platform's Postgres from inside its own pod; return rows of text fields."""
+        output = self.kubectl(
+            "exec",
+            f"{self.name}-postgres-0",
+            "--",
+            "psql",
+            "--username=orchestrator",
+            "--dbname=orchestrator",
+            "--csv",
+            "--tuples-only",
+            f"--command={statement}",
+        )
+        return list(csv.reader(output.splitlines()))
 
     def resource(self) -> dict[str, Any]:
         """Return the custom resource."""
