@@ -243,7 +243,9 @@ CREATE TABLE public.workers (
     busy_seconds double precision DEFAULT 0 NOT NULL,
     slots integer DEFAULT 0 NOT NULL,
     busy_slots integer DEFAULT 0 NOT NULL,
-    is_cordoned boolean DEFAULT false NOT NULL
+    is_cordoned boolean DEFAULT false NOT NULL,
+    cordoned_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    is_resting boolean DEFAULT false NOT NULL
 )
 WITH (fillfactor='50');
 ALTER TABLE ONLY public.auth_events

@@ -45,6 +45,8 @@ class WorkerPresence:
     messages that it is just claiming for are slots too."""
     is_cordoned: bool
     """Asked to take nothing new; it stops within about a second."""
+    is_resting: bool
+    """It has heard of the cordon and takes nothing: what it runs is all that it will run."""
     started_at: datetime
 
 
@@ -59,3 +61,5 @@ class WorkerReport:
     slots: int
     busy_slots: int
     """Taken slots, by attempts or by messages that are being claimed for."""
+    is_resting: bool
+    """It takes nothing new, because of a cordon."""

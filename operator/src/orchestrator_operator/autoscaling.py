@@ -15,7 +15,9 @@ waits within the promised latency.
     workers  = ceil(slots / slots per pod), never more than tasks could use
 
 Out at once, from zero too. In by the peak of two minutes, with a dead band, a
-quarter a minute at most, and never a busy worker. What is ready comes from
+quarter a minute at most, and never a busy worker: those who are to go are told
+first to take nothing new (``goal_replicas``), and the number falls by who has finished.
+What is ready comes from
 Postgres alone; the depth of the RabbitMQ queue holds doorbells, which may be
 lost or doubled, and is good for a cross-check only.
 
@@ -135,9 +137,11 @@ class Decision:
     """What to do now, and why."""
 
     replicas: int
-    """To set now: on its way to ``desired_replicas``, and leaves out only removable pods."""
+    """To set now: on its way to the goal, and leaves out only removable pods."""
     desired_replicas: int
     """What the load calls for, always within the bounds."""
+    goal_replicas: int
+    """Where the number may go now: whoever is beyond it should finish and take nothing new."""
     direction: Direction
     terms: Terms | None
     """None when the reading could not be believed."""
@@ -170,13 +174,16 @@ def decide(state: LawState, reading: Reading, target: ScalingTarget) -> tuple[La
     state = remember_wish(state, terms.replicas)
     limited = _find_limit(terms, reading, target)
     desired = _within(_rested(terms.replicas, state, reading, target), target)
-    replicas = _next_replicas(state, reading, target, desired)
-    if replicas < reading.current_replicas:
-        state = remember_scale_in(state, reading.current_replicas - replicas)
+    current = reading.current_replicas
+    goal = _goal(state, reading, target, desired)
+    replicas = max(goal, current - reading.pods.removable) if goal < current else goal
+    if replicas < current:
+        state = remember_scale_in(state, current - replicas)
     return state, Decision(
         replicas=replicas,
         desired_replicas=desired,
-        direction=_direction(reading.current_replicas, replicas),
+        goal_replicas=goal,
+        direction=_direction(current, replicas),
         terms=terms,
         why=_explain(state, reading, target, terms, replicas),
         active=ACTIVE,
@@ -190,6 +197,7 @@ def hold(replicas: int, target: ScalingTarget, reason: str, message: str) -> Dec
     return Decision(
         replicas=kept,
         desired_replicas=_within(kept, target),
+        goal_replicas=kept,
         direction=Direction.HOLD,
         terms=None,
         why=message,
@@ -246,18 +254,17 @@ def _is_idle(state: LawState, target: ScalingTarget) -> bool:
     return state.idle_readings >= IDLE_READINGS and state.idle_seconds >= target.idle_after_seconds
 
 
-def _next_replicas(state: LawState, reading: Reading, target: ScalingTarget, desired: int) -> int:
+def _goal(state: LawState, reading: Reading, target: ScalingTarget, desired: int) -> int:
+    """Return where the number may go now, if everybody who has to go has finished."""
     current = reading.current_replicas
     if desired >= current:
         return max(current, target.min_replicas) if _is_failing(reading.pods) else desired
-    busy = math.ceil(reading.load.in_flight_tasks / target.slots_per_pod)
-    floor = max(desired, min(current, max(busy, current - reading.pods.removable)))
     if _is_idle(state, target):
-        return floor
+        return desired
     if current > target.ceiling_replicas:
-        # Somebody lowered the bound: no window, but still no busy worker.
-        return max(floor, target.ceiling_replicas)
-    return max(floor, current - _scale_in_room(state, current, target))
+        # Somebody lowered the bound: no window.
+        return target.ceiling_replicas
+    return max(desired, current - _scale_in_room(state, current, target))
 
 
 def _scale_in_room(state: LawState, current: int, target: ScalingTarget) -> int:

@@ -42,7 +42,7 @@ class PodCounts:
     failing: int = 0
     """Crash-looping, or unable to start at all (image, configuration)."""
     removable: int = 0
-    """Known to hold no lease, or not there yet: taking them away harms nobody."""
+    """Drained, or not there yet: taking them away harms nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,19 +10,20 @@ In the modes Fixed and External the number is ``spec.worker.replicas``, written 
 a person or through ``/scale`` by an HPA or KEDA. The law runs dry then: what it
 would have done is in ``state`` all the same.
 
-A worker that is about to go is idle when it is chosen, but may claim a task in
-the second until its SIGTERM; it then drains and hands back what it cannot finish,
-which spends no attempt.
+A worker that is to go is cordoned first; the number of replicas falls when it has
+finished what it runs. When the load comes back before, it is let in again.
 
 Before: the reconciler starts one ``Scaler`` for each resource and retargets it.
-After: ``WorkerActuator`` writes the cluster; the reconciler copies ``state`` into status.
+After: ``LoadSource`` takes the cordons, ``WorkerActuator`` writes the cluster; the reconciler
+copies ``state`` into status.
 """
 
 import asyncio
-import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol
+from uuid import UUID
 
 import structlog
 
@@ -39,24 +40,25 @@ from orchestrator_operator.autoscaling import (
     decide,
     hold,
 )
+from orchestrator_operator.clock import Clock, SystemClock
 from orchestrator_operator.worker_pods import (
+    Cordons,
     ObservedWorkers,
     Occupancy,
     PodStarts,
     count_pods,
     pick_any,
-    pick_idle,
+    pick_drained,
+    plan_cordons,
     plan_move,
 )
 
 __all__ = [
-    "Clock",
     "LoadSource",
     "Scaler",
     "ScalingMode",
     "ScalingState",
     "ScalingTarget",
-    "SystemClock",
     "WorkerActuator",
 ]
 
@@ -87,7 +89,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LoadSource(Protocol):
-    """Where the load is read; ``LoadStore`` is one."""
+    """Where the load is read and workers are cordoned; ``LoadStore`` is one."""
 
     async def read(self) -> Load:
         """Read the load of the pool; may raise anything, then the number is held."""
@@ -95,6 +97,14 @@ class LoadSource(Protocol):
 
     async def workers(self) -> tuple[WorkerPresence, ...]:
         """Read which worker processes have reported lately."""
+        ...
+
+    async def cordon(self, worker_ids: Collection[UUID]) -> None:
+        """Ask processes to take nothing new for half a minute from now."""
+        ...
+
+    async def uncordon(self, worker_ids: Collection[UUID]) -> None:
+        """Let processes take tasks again."""
         ...
 
 
@@ -116,42 +126,6 @@ class WorkerActuator(Protocol):
     async def emit_event(self, reason: str, message: str, *, is_warning: bool = False) -> None:
         """Tell the resource's readers what happened."""
         ...
-
-
-class Clock(Protocol):
-    """Time, so that tests can move it."""
-
-    def now_seconds(self) -> float:
-        """Tell monotonic time."""
-        ...
-
-    def utc_now(self) -> datetime:
-        """Tell the time that the API server's timestamps are in."""
-        ...
-
-    async def wait(self, door: asyncio.Event, timeout_seconds: float) -> None:
-        """Wait until the door is rung, but not longer than this."""
-        ...
-
-
-class SystemClock:
-    """Real time."""
-
-    def now_seconds(self) -> float:
-        """Tell monotonic time."""
-        return time.monotonic()
-
-    def utc_now(self) -> datetime:
-        """Tell the time of day."""
-        return datetime.now(UTC)
-
-    async def wait(self, door: asyncio.Event, timeout_seconds: float) -> None:
-        """Wait until the door is rung, but not longer than this."""
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await door.wait()
-        except TimeoutError:
-            return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +169,7 @@ class Scaler:
         self._law = LawState()
         self._starts = PodStarts(watched_since=self._clock.utc_now())
         self._held_replicas: int | None = None
-        """``spec.replicas`` as the last step left it: what differs now, somebody else wrote."""
+        """``spec.replicas`` as the last step wanted it: what differs now, somebody else wrote."""
         self._missed_readings = MISSED_READINGS - 1
         """At the start the first miss counts: nothing has been read at all."""
         self._last_change = ""
@@ -261,8 +235,11 @@ class Scaler:
         self.state = self._state_after(decision)
         self._show_queued(sight)
         if self._target.mode is ScalingMode.AUTOMATIC:
-            await self._move(workers, decision.replicas, sight.rank_idle(workers), decision.why)
+            await self._steer_cordons(workers, sight.occupancy, decision.goal_replicas)
+            await self._move(workers, decision.replicas, sight.rank_drained(workers), decision.why)
         else:
+            # The number is not ours to argue with, nor when to go there: nobody waits for drains.
+            await self._steer_cordons(workers, sight.occupancy, workers.replicas)
             ranked = pick_any(workers, sight.occupancy)
             await self._move(workers, self._target.fixed_replicas, ranked, "spec.worker.replicas")
 
@@ -297,6 +274,30 @@ class Scaler:
         self._law, decision = decide(self._law, reading, target)
         return decision
 
+    async def _steer_cordons(
+        self, workers: ObservedWorkers, occupancy: Occupancy, goal_replicas: int
+    ) -> None:
+        """Cordon the workers beyond the goal and let the others in."""
+        cordons = plan_cordons(workers, occupancy, goal_replicas)
+        try:
+            async with asyncio.timeout(READ_DEADLINE_SECONDS):
+                await self._source.cordon(cordons.cordon)
+                await self._source.uncordon(cordons.uncordon)
+        except Exception as error:  # noqa: BLE001 - nobody goes undrained; the next step tries again
+            _log.warning("cordons_not_written", error=repr(error))
+            return
+        await self._tell_cordons(cordons)
+
+    async def _tell_cordons(self, cordons: Cordons) -> None:
+        """Say who works towards the end, if that is news."""
+        if cordons.uncordon:
+            message = f"{len(cordons.uncordon)} workers take tasks again"
+            await self._actuator.emit_event("WorkersResumed", message)
+        if cordons.new_busy_pods:
+            pods = ", ".join(cordons.new_busy_pods)
+            message = f"{pods}: to go when what runs there has finished"
+            await self._actuator.emit_event("WorkersDraining", message)
+
     async def _move(
         self, workers: ObservedWorkers, replicas: int, ranked: tuple[str, ...], why: str
     ) -> None:
@@ -304,16 +305,20 @@ class Scaler:
         move = plan_move(workers, replicas, ranked)
         if move.costs:
             await self._actuator.set_deletion_costs(move.costs)
-        if move.replicas != workers.replicas:
-            await self._actuator.set_replicas(move.replicas)
-            await self._tell_move(workers.replicas, move.replicas, why)
-        self._held_replicas = move.replicas
+        if move.replicas == workers.replicas:
+            self._held_replicas = replicas
+            return
+        await self._actuator.set_replicas(move.replicas)
+        is_restored = replicas == self._held_replicas
+        self._held_replicas = replicas
+        if is_restored:
+            why = "somebody else wrote spec.replicas"
+        await self._tell_move(workers.replicas, move.replicas, why, is_restored=is_restored)
 
-    async def _tell_move(self, before: int, after: int, why: str) -> None:
+    async def _tell_move(self, before: int, after: int, why: str, *, is_restored: bool) -> None:
         reason = "ScaledOut" if after > before else "ScaledIn"
-        if after == self._held_replicas:
-            reason, why = "ReplicasRestored", "somebody else wrote spec.replicas"
-        self._held_replicas = after
+        if is_restored:
+            reason = "ReplicasRestored"
         self._last_change = f"{before}→{after}: {why}"
         self.state = replace(
             self.state, reason=self._last_change, last_scale_time=self._clock.utc_now()
@@ -373,8 +378,8 @@ class _Sight:
     occupancy: Occupancy
     error: str
 
-    def rank_idle(self, workers: ObservedWorkers) -> tuple[str, ...]:
-        """Rank the pods that may go; without a load nobody is known to be idle."""
+    def rank_drained(self, workers: ObservedWorkers) -> tuple[str, ...]:
+        """Rank the pods that may go; without a load nobody is known to have drained."""
         if self.load is None:
             return ()
-        return pick_idle(workers, self.occupancy, in_flight_tasks=self.load.in_flight_tasks)
+        return pick_drained(workers, self.occupancy, in_flight_tasks=self.load.in_flight_tasks)

@@ -1,12 +1,18 @@
 """Which worker pods there are, how they fare, and which of them may go.
 
-The autoscaler's advantage is that it sees tasks and pods at once. A ReplicaSet
-that shrinks takes pods that are not ready first, then those of the lowest
-``pod-deletion-cost``; so the victims are chosen here, in the same order, and the
-number of replicas falls by exactly as many.
+The autoscaler's advantage is that it sees tasks and pods at once. A pod goes in
+two steps. First its processes are cordoned: they finish what they run and claim
+nothing new. When they have said that they rest and run nothing, the pod has
+drained, and only then the number of replicas falls. A ReplicaSet that shrinks
+takes pods that are not ready first, then those of the lowest
+``pod-deletion-cost``; so the victims are chosen here in the same order, and the
+number falls by exactly as many.
 
-Before: ``scaling_kubernetes`` reads the pods, ``LoadStore`` says which are busy.
-After: ``scaling`` marks the victims and lowers the replicas; the law counts the rest.
+Who is cordoned stands in Postgres alone: an operator that restarts reads it, and
+lifts what it does not need.
+
+Before: ``scaling_kubernetes`` reads the pods, ``LoadStore`` says what they run.
+After: ``scaling`` writes the cordons, marks the drained and lowers the replicas.
 """
 
 import math
@@ -14,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from orchestrator_core.load import WorkerPresence
 from orchestrator_operator.load_memory import PodCounts
@@ -54,9 +61,14 @@ class ObservedWorkers:
     pods: tuple[WorkerPod, ...]
 
     @property
+    def is_shrinking(self) -> bool:
+        """Whether pods that an earlier scale-in took are still in the list."""
+        return not self.is_rolling_out and len(self.pods) > self.replicas
+
+    @property
     def is_settled(self) -> bool:
-        """Whether the pods that an earlier scale-in took are gone from the list."""
-        return not self.is_rolling_out and len(self.pods) <= self.replicas
+        """Whether the pods are those that the Deployment is to have, but for missing ones."""
+        return not self.is_rolling_out and not self.is_shrinking
 
     @property
     def missing(self) -> int:
@@ -66,67 +78,123 @@ class ObservedWorkers:
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Busy slots of each worker pod that has reported; zero means idle."""
+    """What the worker processes of each pod reported lately; a silent pod is missing."""
 
-    busy_slots: dict[str, int]
+    processes: dict[str, tuple[WorkerPresence, ...]]
+    """By name of pod. A restarted container is a second process, the first ages away."""
 
     @classmethod
     def from_presences(cls, presences: Sequence[WorkerPresence]) -> "Occupancy":
-        """Add up the processes of one pod: a restarted container is a second process."""
-        busy: dict[str, int] = {}
+        """Sort processes by pod."""
+        processes: dict[str, tuple[WorkerPresence, ...]] = {}
         for presence in presences:
-            busy[presence.pod_name] = busy.get(presence.pod_name, 0) + presence.busy_slots
-        return cls(busy)
+            processes[presence.pod_name] = (*processes.get(presence.pod_name, ()), presence)
+        return cls(processes)
 
-    def is_busy(self, pod: WorkerPod) -> bool:
-        """Whether it is known to work."""
-        return self.busy_slots.get(pod.name, 0) > 0
+    def of(self, pod: WorkerPod) -> tuple[WorkerPresence, ...]:
+        """Return the processes of a pod; none of a silent one."""
+        return self.processes.get(pod.name, ())
 
-    def may_be_busy(self, pod: WorkerPod, *, in_flight_tasks: int) -> bool:
-        """Whether it works, or is ready and has not yet said that it does not."""
-        if pod.name in self.busy_slots:
-            return self.busy_slots[pod.name] > 0
-        return pod.is_ready and in_flight_tasks > 0
+    def busy_slots(self, pod: WorkerPod) -> int:
+        """Return how many tasks a pod is known to run."""
+        return sum(process.busy_slots for process in self.of(pod))
+
+    def is_cordoned(self, pod: WorkerPod) -> bool:
+        """Whether it was asked to take nothing new."""
+        return any(process.is_cordoned for process in self.of(pod))
+
+    def has_drained(self, pod: WorkerPod, *, in_flight_tasks: int) -> bool:
+        """Whether it runs nothing and will run nothing.
+
+        One that says nothing has nothing only if it is not ready, or nobody has.
+        """
+        processes = self.of(pod)
+        if not processes:
+            return not pod.is_ready or in_flight_tasks == 0
+        return all(process.is_resting and process.busy_slots == 0 for process in processes)
 
 
 def count_pods(
     workers: ObservedWorkers, occupancy: Occupancy, *, in_flight_tasks: int
 ) -> PodCounts:
     """Count the pods as the law wants them."""
-    free = pick_idle(workers, occupancy, in_flight_tasks=in_flight_tasks)
+    drained = pick_drained(workers, occupancy, in_flight_tasks=in_flight_tasks)
     return PodCounts(
         living=len(workers.pods),
         failing=sum(pod.is_failing for pod in workers.pods),
-        removable=workers.missing + len(free),
+        removable=workers.missing + len(drained),
     )
 
 
-def pick_idle(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cordons:
+    """Who is to take nothing new, and who may again."""
+
+    cordon: tuple[UUID, ...] = ()
+    """Processes to cordon, or whose cordon to renew."""
+    uncordon: tuple[UUID, ...] = ()
+    """Processes whose cordon to lift."""
+    new_busy_pods: tuple[str, ...] = ()
+    """Pods that are cordoned for the first time while they work: they take a while."""
+
+
+def plan_cordons(workers: ObservedWorkers, occupancy: Occupancy, goal_replicas: int) -> Cordons:
+    """Choose who drains so that ``goal_replicas`` are left.
+
+    First those that a ReplicaSet would take first, then those that drain already, then those
+    with the fewest tasks, the youngest first. During a rollout nobody new is chosen: its pods
+    go anyway. While an earlier scale-in takes its pods, those who drain go on with it.
+    """
+
+    def reluctance(pod: WorkerPod) -> tuple[bool, bool, int]:
+        return pod.is_ready, not occupancy.is_cordoned(pod), occupancy.busy_slots(pod)
+
+    draining = [pod for pod in workers.pods if occupancy.is_cordoned(pod)]
+    candidates = workers.pods if workers.is_settled else draining
+    surplus = max(0, workers.replicas - goal_replicas - workers.missing)
+    count = len(draining) if workers.is_shrinking else surplus
+    victims = sorted(_youngest_first(candidates), key=reluctance)[:count]
+    others = [pod for pod in workers.pods if pod not in victims]
+    return Cordons(
+        cordon=tuple(process.worker_id for pod in victims for process in occupancy.of(pod)),
+        uncordon=tuple(
+            process.worker_id
+            for pod in others
+            for process in occupancy.of(pod)
+            if process.is_cordoned
+        ),
+        new_busy_pods=tuple(
+            pod.name
+            for pod in victims
+            if occupancy.busy_slots(pod) > 0 and not occupancy.is_cordoned(pod)
+        ),
+    )
+
+
+def pick_drained(
     workers: ObservedWorkers, occupancy: Occupancy, *, in_flight_tasks: int
 ) -> tuple[str, ...]:
-    """Rank the pods that can go without harm: not ready first, then idle, youngest first.
+    """Rank the pods that can go without harm: not ready first, then youngest first.
 
-    Empty when a pod that is not ready works: it would go first, whatever its
-    cost. Empty as well while an earlier scale-in or a rollout is under way, for
-    then costs do not decide, unless nothing at all is in flight.
+    Empty when a pod that is not ready may still work: it would go first, whatever
+    its cost. Empty as well while an earlier scale-in or a rollout is under way, for
+    then costs do not decide, unless nothing at all is in flight: then all can go.
     """
-    working = [pod for pod in workers.pods if occupancy.is_busy(pod)]
-    is_quiet = in_flight_tasks == 0 and not working
-    if not is_quiet and (not workers.is_settled or any(not pod.is_ready for pod in working)):
+    ranked = sorted(_youngest_first(workers.pods), key=lambda pod: pod.is_ready)
+    if not workers.is_settled:
+        is_quiet = in_flight_tasks == 0 and not any(map(occupancy.busy_slots, ranked))
+        return tuple(pod.name for pod in ranked) if is_quiet else ()
+    drained = [pod for pod in ranked if occupancy.has_drained(pod, in_flight_tasks=in_flight_tasks)]
+    if any(not pod.is_ready and pod not in drained for pod in ranked):
         return ()
-    free = [
-        pod
-        for pod in _youngest_first(workers.pods)
-        if not occupancy.may_be_busy(pod, in_flight_tasks=in_flight_tasks)
-    ]
-    return tuple(pod.name for pod in sorted(free, key=lambda pod: pod.is_ready))
+    return tuple(pod.name for pod in drained)
 
 
 def pick_any(workers: ObservedWorkers, occupancy: Occupancy) -> tuple[str, ...]:
     """Rank the pods where the number is not ours to argue with: least busy, youngest first."""
 
     def reluctance(pod: WorkerPod) -> tuple[bool, int]:
-        return pod.is_ready, occupancy.busy_slots.get(pod.name, 0)
+        return pod.is_ready, occupancy.busy_slots(pod)
 
     ranked = sorted(_youngest_first(workers.pods), key=reluctance)
     return tuple(pod.name for pod in ranked)

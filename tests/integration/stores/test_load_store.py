@@ -1,5 +1,6 @@
 """The load is exact behind a deep backlog, no scan reads it, and a cordon reaches its worker."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -77,8 +78,10 @@ async def bury(database: Database) -> None:
         await connection.execute("ANALYZE live_tasks")
 
 
-def a_report(*, busy_slots: int = 0) -> WorkerReport:
-    return WorkerReport(completions=3, busy_seconds=1.5, slots=4, busy_slots=busy_slots)
+def a_report(*, busy_slots: int = 0, is_resting: bool = False) -> WorkerReport:
+    return WorkerReport(
+        completions=3, busy_seconds=1.5, slots=4, busy_slots=busy_slots, is_resting=is_resting
+    )
 
 
 async def presence_of(loads: LoadStore, worker_id: UUID) -> WorkerPresence:
@@ -207,6 +210,47 @@ async def test_a_cordoned_worker_is_busy_while_it_says_so_itself(
     await workers.report(worker_id, a_report(busy_slots=0), pod_name="worker-1")
 
     assert (at_first, (await presence_of(loads, worker_id)).busy_slots) == (1, 0)
+
+
+async def test_what_a_worker_said_of_an_earlier_cordon_is_no_answer_to_this_one(
+    workers: WorkerStore, loads: LoadStore
+) -> None:
+    worker_id = uuid4()
+    await workers.report(worker_id, a_report(), pod_name="worker-1")
+    seen = []
+    for _ in range(2):
+        await loads.cordon([worker_id])
+        seen.append((await presence_of(loads, worker_id)).is_resting)
+        await workers.report(worker_id, a_report(is_resting=True), pod_name="worker-1")
+        await loads.cordon([worker_id])
+        seen.append((await presence_of(loads, worker_id)).is_resting)
+        await loads.uncordon([worker_id])
+
+    # A report that was on its way when the cordon was lifted counts for nothing.
+    await workers.report(worker_id, a_report(is_resting=True), pod_name="worker-1")
+    seen.append((await presence_of(loads, worker_id)).is_resting)
+
+    assert seen == [False, True, False, True, False]
+
+
+async def test_a_cordon_that_nobody_renews_ends_by_itself(
+    workers: WorkerStore, loads: LoadStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator_core.postgres.load_store.CORDON_SECONDS", 0.5)
+    worker_id = uuid4()
+    await workers.report(worker_id, a_report(), pod_name="worker-1")
+    await loads.cordon([worker_id])
+    heard = [await workers.report(worker_id, a_report(), pod_name="worker-1")]
+
+    await asyncio.sleep(0.6)
+
+    presence = await presence_of(loads, worker_id)
+    heard.append(await workers.report(worker_id, a_report(is_resting=True), pod_name="worker-1"))
+    assert not presence.is_cordoned
+    assert heard == [True, False]
+    # Cordoned anew, it has not answered yet.
+    await loads.cordon([worker_id])
+    assert not (await presence_of(loads, worker_id)).is_resting
 
 
 async def test_a_cordon_of_nobody_asks_nothing(loads: LoadStore) -> None:

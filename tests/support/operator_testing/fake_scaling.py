@@ -9,11 +9,11 @@ After: they read what was written, and when.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from orchestrator_core.load import Load, WorkerPresence
 from orchestrator_operator.scaling import Scaler, ScalingTarget
@@ -59,6 +59,11 @@ class FakeLoadSource:
     error: Exception | None = None
     script: Callable[[float], Load] | None = None
     """The load by time, instead of ``load``."""
+    cordoned: set[str] = field(default_factory=set)
+    """Pods that were asked to take nothing new; they rest from then on."""
+    deaf: set[str] = field(default_factory=set)
+    """Pods that have not heard of their cordon yet."""
+    cordon_error: Exception | None = None
 
     async def read(self) -> Load:
         """Return the load of now."""
@@ -70,15 +75,30 @@ class FakeLoadSource:
         """Return a process for each pod that reports."""
         return tuple(
             WorkerPresence(
-                worker_id=UUID(int=i),
+                worker_id=_worker_id(name),
                 pod_name=name,
                 slots=4,
                 busy_slots=busy,
-                is_cordoned=False,
+                is_cordoned=name in self.cordoned,
+                is_resting=name in self.cordoned - self.deaf,
                 started_at=EPOCH,
             )
-            for i, (name, busy) in enumerate(self.busy_slots.items())
+            for name, busy in self.busy_slots.items()
         )
+
+    async def cordon(self, worker_ids: Collection[UUID]) -> None:
+        """Let pods rest."""
+        if worker_ids and self.cordon_error is not None:
+            raise self.cordon_error
+        self.cordoned |= {name for name in self.busy_slots if _worker_id(name) in worker_ids}
+
+    async def uncordon(self, worker_ids: Collection[UUID]) -> None:
+        """Let pods work."""
+        self.cordoned -= {name for name in self.busy_slots if _worker_id(name) in worker_ids}
+
+
+def _worker_id(pod_name: str) -> UUID:
+    return uuid5(NAMESPACE_OID, pod_name)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,8 @@ from orchestrator_operator.worker_pods import (
     Occupancy,
     WorkerPod,
     count_pods,
-    pick_idle,
+    pick_drained,
+    plan_cordons,
     plan_move,
 )
 
@@ -64,10 +65,15 @@ class Worker:
     created_at: int
     tasks: list[Task] = field(default_factory=list)
     terminating_since: int | None = None
+    is_cordoned: bool = False
+
+    def is_ready(self, now: int) -> bool:
+        """Whether it has started and is not on its way out."""
+        return self.terminating_since is None and now >= self.created_at + BOOT_SECONDS
 
     def takes_tasks(self, now: int) -> bool:
-        """Whether it is ready and not on its way out."""
-        return self.terminating_since is None and now >= self.created_at + BOOT_SECONDS
+        """Whether it may claim; a cordon is heard at once."""
+        return self.is_ready(now) and not self.is_cordoned
 
 
 @dataclass(slots=True)
@@ -185,11 +191,11 @@ class LawRule:
             pods=count_pods(workers, occupancy, in_flight_tasks=in_flight),
         )
         self._law, decision = decide(self._law, reading, self._target)
-        move = plan_move(
-            workers,
-            decision.replicas,
-            ranked := pick_idle(workers, occupancy, in_flight_tasks=in_flight),
-        )
+        cordons = plan_cordons(workers, occupancy, decision.goal_replicas)
+        for worker in pool.living:
+            worker.is_cordoned = UUID(int=worker.number) in cordons.cordon
+        ranked = pick_drained(workers, occupancy, in_flight_tasks=in_flight)
+        move = plan_move(workers, decision.replicas, ranked)
         self._next_look = pool.now + (2 if move.replicas else 1)
         return Step(move.replicas, tuple(int(name) for name in ranked))
 
@@ -199,7 +205,7 @@ def _observe(pool: Pool) -> tuple[ObservedWorkers, Occupancy]:
         WorkerPod(
             name=str(worker.number),
             created_at=EPOCH + timedelta(seconds=worker.created_at),
-            ready_at=EPOCH if worker.takes_tasks(pool.now) else None,
+            ready_at=EPOCH if worker.is_ready(pool.now) else None,
         )
         for worker in pool.living
     )
@@ -209,11 +215,12 @@ def _observe(pool: Pool) -> tuple[ObservedWorkers, Occupancy]:
             pod_name=str(worker.number),
             slots=SLOTS_PER_POD,
             busy_slots=len(worker.tasks),
-            is_cordoned=False,
+            is_cordoned=worker.is_cordoned,
+            is_resting=worker.is_cordoned,
             started_at=EPOCH,
         )
         for worker in pool.living
-        if worker.takes_tasks(pool.now)
+        if worker.is_ready(pool.now)
     ]
     observed = ObservedWorkers(replicas=len(pods), is_rolling_out=False, pods=pods)
     return observed, Occupancy.from_presences(presences)

@@ -141,6 +141,21 @@ def test_scale_in_waits_until_two_minutes_have_been_watched() -> None:
     assert first == 120
 
 
+def test_who_is_to_go_is_told_before_anybody_can_go() -> None:
+    state, seen = LawState(), []
+    for now in range(0, 200, 2):
+        reading = a_reading(now, a_load(in_flight=1), current=8, removable=0)
+        state, decision = decide(state, reading, a_target())
+        seen.append((decision.goal_replicas, decision.replicas))
+
+    # A quarter, and not a second one for the time that the first takes to finish.
+    assert seen == [(8, 8)] * 60 + [(6, 8)] * 40
+
+
+def test_nobody_is_to_go_while_the_number_is_held() -> None:
+    assert hold(5, a_target(), "Blind", "cannot see").goal_replicas == 5
+
+
 def test_scale_in_takes_at_most_a_quarter_a_minute() -> None:
     _, decisions = watch(a_load(in_flight=1), current=8, seconds=400)
 

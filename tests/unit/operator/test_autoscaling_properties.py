@@ -140,7 +140,7 @@ def test_tasks_in_flight_keep_their_slots(past: tuple[LawState, ScalingTarget, R
     _, decision = decide(state, reading, target)
 
     needed = math.ceil(reading.load.in_flight_tasks / target.slots_per_pod)
-    assert decision.replicas >= min(reading.current_replicas, needed)
+    assert decision.replicas >= min(reading.current_replicas, needed, target.ceiling_replicas)
 
 
 @given(pasts(), st.sampled_from([-1, float("nan"), float("inf")]), st.sampled_from(range(6)))

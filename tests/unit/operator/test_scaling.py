@@ -8,7 +8,8 @@ import pytest
 from operator_testing.fake_scaling import ScalingScene, a_load
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.load import Load
-from orchestrator_operator.scaling import SystemClock, to_rounded
+from orchestrator_operator.clock import SystemClock
+from orchestrator_operator.scaling import to_rounded
 
 AWAY = StoreUnavailableError("postgres", "read the load")
 
@@ -66,6 +67,92 @@ async def test_a_worker_that_has_not_reported_counts_as_busy() -> None:
     assert {"worker-3", "worker-4"} <= {pod.name for pod in scene.workers.pods}
 
 
+async def test_a_worker_that_works_goes_when_it_has_finished_and_not_before() -> None:
+    scene = ScalingScene(replicas=2, load=a_load(in_flight=2), idle_after_seconds=10_000.0)
+    scene.all_report(busy=1)
+    await scene.step(times=70)
+    cordoned, removed = set(scene.source.cordoned), list(scene.workers.removed)
+
+    scene.source.busy_slots["worker-2"] = 0
+    scene.source.load = a_load(in_flight=1)
+    await scene.step()
+
+    assert (cordoned, removed) == ({"worker-2"}, [])
+    assert scene.workers.removed == ["worker-2"]
+    assert scene.workers.events == [
+        ("WorkersDraining", "worker-2: to go when what runs there has finished"),
+        ("ScaledIn", "2→1: 1 in flight, 0.0/s × 5.0 s, peak of 120 s was 1"),
+    ]
+
+
+async def test_an_idle_worker_goes_only_when_it_has_heard_of_its_cordon() -> None:
+    scene = ScalingScene(replicas=2, load=a_load(in_flight=1), idle_after_seconds=10_000.0)
+    scene.source.busy_slots["worker-1"] = 1
+    scene.source.deaf = {"worker-2"}
+
+    await scene.step(times=100)
+    removed = list(scene.workers.removed)
+    scene.source.deaf = set()
+    await scene.step()
+
+    assert removed == []
+    assert scene.workers.removed == ["worker-2"]
+
+
+async def test_a_worker_that_drains_is_let_in_again_when_load_comes() -> None:
+    scene = ScalingScene(replicas=2, load=a_load(in_flight=2), idle_after_seconds=10_000.0)
+    scene.all_report(busy=1)
+    await scene.step(times=70)
+    before = set(scene.source.cordoned)
+
+    scene.source.load = a_load(ready=30, in_flight=2)
+    await scene.step()
+
+    assert (before, scene.source.cordoned) == ({"worker-2"}, set())
+    assert scene.workers.removed == []
+    assert scene.reasons[:2] == ["WorkersDraining", "WorkersResumed"]
+
+
+async def test_a_lowered_bound_lets_busy_workers_finish() -> None:
+    scene = ScalingScene(replicas=4, load=a_load(ready=90, in_flight=16), max_replicas=4)
+    scene.all_report(busy=4)
+    await scene.step()
+    scene.scaler.retarget(replace(scene.target, max_replicas=1))
+
+    await scene.step(times=10)
+    removed = list(scene.workers.removed)
+    for name in scene.source.cordoned:
+        scene.source.busy_slots[name] = 0
+    await scene.step(times=2)
+
+    assert removed == []
+    assert sorted(scene.workers.removed) == ["worker-2", "worker-3", "worker-4"]
+
+
+async def test_a_cordon_that_could_not_be_written_is_tried_again_and_nobody_goes() -> None:
+    scene = ScalingScene(replicas=2, load=a_load(in_flight=2), idle_after_seconds=10_000.0)
+    scene.all_report(busy=1)
+    scene.source.cordon_error = AWAY
+    await scene.step(times=70)
+    state, cordoned = scene.scaler.state, set(scene.source.cordoned)
+
+    scene.source.cordon_error = None
+    await scene.step()
+
+    assert (state.is_faulty, cordoned) == (False, set())
+    assert scene.source.cordoned == {"worker-2"}
+    assert scene.workers.removed == []
+
+
+async def test_cordons_that_an_earlier_operator_left_are_lifted() -> None:
+    scene = ScalingScene(replicas=2, load=a_load(in_flight=1))
+    scene.source.cordoned = {"worker-1", "worker-2"}
+
+    await scene.step()
+
+    assert scene.source.cordoned == set()
+
+
 async def test_no_worker_goes_while_an_unready_one_works() -> None:
     scene = ScalingScene(replicas=4, load=a_load(in_flight=1))
     scene.workers.boot_seconds = 10_000.0
@@ -121,6 +208,24 @@ async def test_what_somebody_else_writes_is_put_back(foreign: int) -> None:
     assert scene.workers.events == [
         ("ReplicasRestored", f"{foreign}→3: somebody else wrote spec.replicas")
     ]
+
+
+async def test_workers_that_somebody_else_added_finish_before_they_go() -> None:
+    scene = ScalingScene(replicas=3, load=a_load(in_flight=9))
+    scene.all_report(busy=3)
+    await scene.step()
+    scene.workers.replicas = 4
+    scene.workers.converge()
+    scene.workers.pods = [replace(pod, ready_at=pod.created_at) for pod in scene.workers.pods]
+    scene.source.busy_slots["worker-4"] = 1
+
+    await scene.step(times=3)
+    before = (scene.workers.replicas, set(scene.source.cordoned))
+    scene.source.busy_slots["worker-4"] = 0
+    await scene.step()
+
+    assert before == (4, {"worker-4"})
+    assert scene.workers.replicas == 3
 
 
 async def test_a_load_that_cannot_be_read_holds_the_number_and_says_so_once() -> None:

@@ -67,3 +67,14 @@ async def test_the_law_takes_over_from_the_number_that_it_finds() -> None:
     await scene.step()
 
     assert scene.workers.written == []
+
+
+async def test_who_drained_for_the_law_works_on_where_the_number_is_fixed() -> None:
+    scene = ScalingScene(
+        replicas=2, load=a_load(in_flight=4), mode=ScalingMode.FIXED, fixed_replicas=2
+    )
+    scene.source.cordoned = {"worker-2"}
+
+    await scene.step()
+
+    assert scene.source.cordoned == set()

@@ -1,10 +1,12 @@
-"""Counting pods, choosing who goes, and measuring how long they take to start."""
+"""Counting pods, choosing who drains and who goes, and measuring how long they take to start."""
 
 from datetime import timedelta
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pytest
 
 from operator_testing.fake_scaling import EPOCH
+from orchestrator_core.load import WorkerPresence
 from orchestrator_operator.worker_pods import (
     LONGEST_START_SECONDS,
     Move,
@@ -14,7 +16,8 @@ from orchestrator_operator.worker_pods import (
     WorkerPod,
     count_pods,
     pick_any,
-    pick_idle,
+    pick_drained,
+    plan_cordons,
     plan_move,
 )
 
@@ -36,24 +39,57 @@ def workers(
     return ObservedWorkers(replicas=number, is_rolling_out=rolling, pods=pods)
 
 
-def test_unready_pods_go_first_then_idle_ones_youngest_first() -> None:
+def a_process(
+    pod_name: str, busy: int = 0, *, rests: bool = False, cordoned: bool | None = None
+) -> WorkerPresence:
+    return WorkerPresence(
+        worker_id=id_of(pod_name),
+        pod_name=pod_name,
+        slots=4,
+        busy_slots=busy,
+        is_cordoned=rests if cordoned is None else cordoned,
+        is_resting=rests,
+        started_at=EPOCH,
+    )
+
+
+def id_of(pod_name: str) -> UUID:
+    return uuid5(NAMESPACE_OID, pod_name)
+
+
+def reports(*processes: WorkerPresence) -> Occupancy:
+    return Occupancy.from_presences(processes)
+
+
+def test_unready_pods_go_first_then_the_youngest() -> None:
     seen = workers(a_pod("old", born=1), a_pod("new", born=9), a_pod("starting", ready_after=None))
+    said = reports(a_process("old", rests=True), a_process("new", rests=True))
 
-    ranked = pick_idle(seen, Occupancy({"old": 0, "new": 0}), in_flight_tasks=1)
-
-    assert ranked == ("starting", "new", "old")
+    assert pick_drained(seen, said, in_flight_tasks=1) == ("starting", "new", "old")
 
 
-def test_busy_and_silent_pods_are_no_victims() -> None:
-    seen = workers(a_pod("busy"), a_pod("silent"), a_pod("idle"))
+def test_only_a_pod_that_rests_and_runs_nothing_goes() -> None:
+    names = ("busy", "idle", "cordoned", "finishing", "silent", "drained")
+    seen = workers(*map(a_pod, names))
+    said = reports(
+        a_process("busy", 2),
+        a_process("idle"),
+        a_process("cordoned", cordoned=True),
+        a_process("finishing", 1, rests=True),
+        a_process("drained", rests=True),
+    )
 
-    ranked = pick_idle(seen, Occupancy({"busy": 2, "idle": 0}), in_flight_tasks=2)
+    assert pick_drained(seen, said, in_flight_tasks=3) == ("drained",)
 
-    assert ranked == ("idle",)
+
+def test_a_container_that_restarted_must_rest_with_all_its_processes() -> None:
+    said = reports(a_process("pod", rests=True), a_process("pod"))
+
+    assert pick_drained(workers(a_pod("pod")), said, in_flight_tasks=1) == ()
 
 
 def test_silent_pods_may_go_when_nothing_is_in_flight() -> None:
-    ranked = pick_idle(workers(a_pod("silent")), Occupancy({}), in_flight_tasks=0)
+    ranked = pick_drained(workers(a_pod("silent")), reports(), in_flight_tasks=0)
 
     assert ranked == ("silent",)
 
@@ -61,28 +97,102 @@ def test_silent_pods_may_go_when_nothing_is_in_flight() -> None:
 @pytest.mark.parametrize(
     "seen",
     [
-        workers(a_pod("idle"), a_pod("busy"), rolling=True),
-        workers(a_pod("idle"), a_pod("busy"), replicas=1),
-        workers(a_pod("idle"), a_pod("busy", ready_after=None)),
+        workers(a_pod("drained"), a_pod("busy"), rolling=True),
+        workers(a_pod("drained"), a_pod("busy"), replicas=1),
+        workers(a_pod("drained"), a_pod("busy", ready_after=None)),
     ],
     ids=["during a rollout", "while others are still going", "when a busy one would go first"],
 )
 def test_nobody_is_chosen(seen: ObservedWorkers) -> None:
-    assert pick_idle(seen, Occupancy({"idle": 0, "busy": 1}), in_flight_tasks=1) == ()
+    said = reports(a_process("drained", rests=True), a_process("busy", 1))
+
+    assert pick_drained(seen, said, in_flight_tasks=1) == ()
+
+
+def test_during_a_rollout_all_may_go_when_nothing_runs() -> None:
+    seen = workers(a_pod("old"), a_pod("new", born=5), rolling=True)
+
+    ranked = pick_drained(seen, reports(a_process("old"), a_process("new")), in_flight_tasks=0)
+
+    assert ranked == ("new", "old")
+
+
+def test_those_drain_who_would_go_first_and_give_up_least() -> None:
+    seen = workers(
+        a_pod("full"), a_pod("half"), a_pod("young", born=9), a_pod("sick", ready_after=None)
+    )
+    said = reports(
+        a_process("full", 4), a_process("half", 2), a_process("young", 2), a_process("sick", 3)
+    )
+
+    cordons = [plan_cordons(seen, said, goal).cordon for goal in (3, 2, 1)]
+
+    ranked = tuple(map(id_of, ("sick", "young", "half")))
+    assert cordons == [ranked[:1], ranked[:2], ranked[:3]]
+    assert plan_cordons(seen, said, 2).new_busy_pods == ("sick", "young")
+
+
+def test_who_drains_goes_on_whoever_is_less_busy_by_now() -> None:
+    seen = workers(a_pod("draining"), a_pod("idle"))
+    said = reports(a_process("draining", 3, rests=True), a_process("idle"))
+
+    cordons = plan_cordons(seen, said, 1)
+
+    # The cordon is renewed, and is no news.
+    assert (cordons.cordon, cordons.uncordon) == ((id_of("draining"),), ())
+    assert cordons.new_busy_pods == ()
+
+
+def test_when_fewer_are_to_go_the_busiest_are_let_in_again() -> None:
+    seen = workers(a_pod("full"), a_pod("half"))
+    said = reports(a_process("full", 4, rests=True), a_process("half", 2, rests=True))
+
+    assert plan_cordons(seen, said, 1).uncordon == (id_of("full"),)
+    assert set(plan_cordons(seen, said, 2).uncordon) == {id_of("full"), id_of("half")}
+
+
+def test_pods_that_are_not_made_yet_need_no_cordon() -> None:
+    seen = workers(a_pod("a"), a_pod("b"), replicas=4)
+    said = reports(a_process("a", 1), a_process("b", 2))
+
+    assert plan_cordons(seen, said, 2).cordon == ()
+    assert plan_cordons(seen, said, 1).cordon == (id_of("a"),)
+
+
+def test_a_rollout_chooses_nobody_new() -> None:
+    seen = workers(a_pod("draining"), a_pod("idle"), rolling=True)
+    said = reports(a_process("draining", 1, rests=True), a_process("idle"))
+
+    assert plan_cordons(seen, said, 0).cordon == (id_of("draining"),)
+    assert plan_cordons(seen, said, 2).uncordon == (id_of("draining"),)
+
+
+def test_nothing_changes_while_drained_pods_are_going() -> None:
+    seen = workers(a_pod("going"), a_pod("draining"), a_pod("busy"), replicas=2)
+    said = reports(
+        a_process("going", rests=True), a_process("draining", 1, rests=True), a_process("busy", 1)
+    )
+
+    cordons = plan_cordons(seen, said, 2)
+
+    assert set(cordons.cordon) == {id_of("going"), id_of("draining")}
+    assert cordons.uncordon == ()
 
 
 def test_where_the_number_is_fixed_the_least_busy_go_first() -> None:
     seen = workers(a_pod("full"), a_pod("half"), a_pod("starting", ready_after=None))
+    said = reports(a_process("full", 4), a_process("half", 2))
 
-    assert pick_any(seen, Occupancy({"full": 4, "half": 2})) == ("starting", "half", "full")
+    assert pick_any(seen, said) == ("starting", "half", "full")
 
 
 def test_pods_are_counted_as_the_law_wants_them() -> None:
     seen = workers(
-        a_pod("busy"), a_pod("idle"), a_pod("broken", ready_after=None, failing=True), replicas=5
+        a_pod("busy"), a_pod("drained"), a_pod("broken", ready_after=None, failing=True), replicas=5
     )
+    said = reports(a_process("busy", 1), a_process("drained", rests=True))
 
-    counts = count_pods(seen, Occupancy({"busy": 1, "idle": 0}), in_flight_tasks=1)
+    counts = count_pods(seen, said, in_flight_tasks=1)
 
     # Two pods are not made yet: giving up their replicas costs nobody anything.
     assert (counts.living, counts.failing, counts.removable) == (3, 1, 4)

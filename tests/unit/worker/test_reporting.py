@@ -21,8 +21,13 @@ class Scene:
         self.is_cordoned = False
         self.is_away = False
         self.cordons: list[bool] = []
+        self.is_resting = False
         self.reporter = Reporter(
-            self.answer, self.totals, self.slots, on_cordon=self.cordons.append
+            self.answer,
+            self.totals,
+            self.slots,
+            is_resting=lambda: self.is_resting,
+            on_cordon=self.cordons.append,
         )
         self.slots.on_change(self.reporter.slots_changed)
 
@@ -37,11 +42,12 @@ async def test_totals_and_slots_are_reported() -> None:
     scene = Scene()
     scene.totals.count(1.5)
     scene.slots.take(3)
+    scene.is_resting = True
 
     await scene.reporter.report()
 
     assert scene.reports.get_nowait() == WorkerReport(
-        completions=1, busy_seconds=1.5, slots=4, busy_slots=3
+        completions=1, busy_seconds=1.5, slots=4, busy_slots=3, is_resting=True
     )
 
 

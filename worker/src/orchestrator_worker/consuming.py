@@ -74,6 +74,8 @@ class Consuming:
         self._subscription: Subscription | None = None
         self.is_subscribed = False
         """Whether the broker answers and messages may come."""
+        self._is_paused = False
+        """Waits for the end of a cordon, with no message at hand."""
         self.garbage_messages = 0
         """Messages that were no envelope, since the start."""
 
@@ -81,6 +83,14 @@ class Consuming:
     def is_stalled(self) -> bool:
         """Whether this loop is neither served by the broker nor waiting for it."""
         return time.monotonic() - self._sign_of_life_at > STALL_SECONDS
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether a cordon holds and nothing is on its way into a slot any more.
+
+        To be cordoned is not enough: a batch may be under way that was taken a moment before.
+        """
+        return not self._open.is_set() and (self._is_paused or not self.is_subscribed)
 
     def cordon(self, *, is_cordoned: bool) -> None:
         """Take no more messages, or take them again. What runs goes on."""
@@ -123,7 +133,7 @@ class Consuming:
                 await self._serve(subscription)
                 checking.cancel()
         finally:
-            self.is_subscribed = False
+            self.is_subscribed = self._is_paused = False
             self._subscription = None
 
     async def _check(self, subscription: Subscription) -> None:
@@ -149,7 +159,9 @@ class Consuming:
             if not self._open.is_set():
                 _log.info("cordoned", busy_slots=self._slots.busy)
                 await subscription.pause()
+                self._is_paused = True
                 await self._open.wait()
+                self._is_paused = False
                 continue
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):

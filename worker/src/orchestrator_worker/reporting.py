@@ -44,7 +44,13 @@ class Reporter:
     """Reports every second; also the worker's view on whether Postgres is there."""
 
     def __init__(
-        self, report: Report, totals: Totals, slots: Slots, *, on_cordon: Callable[[bool], None]
+        self,
+        report: Report,
+        totals: Totals,
+        slots: Slots,
+        *,
+        is_resting: Callable[[], bool],
+        on_cordon: Callable[[bool], None],
     ) -> None:
         """Make a reporter that has not begun.
 
@@ -52,11 +58,13 @@ class Reporter:
             report: writes the report.
             totals: what to report.
             slots: how many are busy.
+            is_resting: whether nothing new is taken, because of a cordon.
             on_cordon: called when the process was cordoned or uncordoned, with what is so now.
         """
         self._report = report
         self._totals = totals
         self._slots = slots
+        self._is_resting = is_resting
         self._on_cordon = on_cordon
         self._hurry = asyncio.Event()
         self.is_cordoned = False
@@ -85,6 +93,7 @@ class Reporter:
             busy_seconds=self._totals.busy_seconds,
             slots=self._slots.total,
             busy_slots=self._slots.busy,
+            is_resting=self._is_resting(),
         )
         try:
             is_cordoned = await self._report(report)

@@ -122,6 +122,7 @@ def wire(
         functools.partial(store.report, worker_id, pod_name=settings.pod_name),
         totals,
         slots,
+        is_resting=lambda: consuming.is_resting,
         on_cordon=lambda is_cordoned: consuming.cordon(is_cordoned=is_cordoned),
     )
     slots.on_change(reporter.slots_changed)

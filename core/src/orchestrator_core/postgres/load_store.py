@@ -18,6 +18,10 @@ from orchestrator_core.settings import PostgresSettings
 PRESENCE_SECONDS = 10.0
 """A worker reports every second; ten missed reports mean that it is gone or hung."""
 
+CORDON_SECONDS = 30.0
+"""Long against the operator's step of two seconds and its restart, short for a worker that waits
+in vain because nobody is there any more to let it in."""
+
 _SQL = load_statements("workers")
 
 
@@ -52,15 +56,16 @@ class LoadStore:
         return tuple(WorkerPresence(**row) for row in rows)
 
     async def cordon(self, worker_ids: Collection[UUID]) -> None:
-        """Ask processes to take nothing new and go on with what they run; they are ready still."""
-        await self._set_cordon(worker_ids, is_cordoned=True)
+        """Ask processes to take nothing new and go on with what they run; they are ready still.
+
+        Holds for ``CORDON_SECONDS`` from each call: whoever wants it keeps calling.
+        """
+        if worker_ids:
+            async with self._database.answering("cordon workers") as connection:
+                await connection.execute(_SQL["cordon_workers"], list(worker_ids), CORDON_SECONDS)
 
     async def uncordon(self, worker_ids: Collection[UUID]) -> None:
         """Let cordoned processes take tasks again."""
-        await self._set_cordon(worker_ids, is_cordoned=False)
-
-    async def _set_cordon(self, worker_ids: Collection[UUID], *, is_cordoned: bool) -> None:
-        if not worker_ids:
-            return
-        async with self._database.answering("cordon workers") as connection:
-            await connection.execute(_SQL["set_cordon"], list(worker_ids), is_cordoned)
+        if worker_ids:
+            async with self._database.answering("uncordon workers") as connection:
+                await connection.execute(_SQL["uncordon_workers"], list(worker_ids))

@@ -55,6 +55,7 @@ class WorkerStore:
                 report.busy_seconds,
                 report.slots,
                 report.busy_slots,
+                report.is_resting,
             )
         return is_cordoned
 

@@ -12,16 +12,26 @@ SELECT name, payload_schema, timeout_seconds, max_attempts FROM task_types ORDER
 
 -- name: report_worker
 -- A worker's running totals and slots; each process writes only its own row. Returns its cordon.
-INSERT INTO workers (worker_id, pod_name, completions, busy_seconds, slots, busy_slots)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO workers (worker_id, pod_name, completions, busy_seconds, slots, busy_slots, is_resting)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (worker_id) DO UPDATE
 SET seen_at = clock_timestamp(), completions = excluded.completions,
-    busy_seconds = excluded.busy_seconds, slots = excluded.slots, busy_slots = excluded.busy_slots
-RETURNING is_cordoned;
+    busy_seconds = excluded.busy_seconds, slots = excluded.slots, busy_slots = excluded.busy_slots,
+    is_resting = excluded.is_resting
+RETURNING is_cordoned AND cordoned_until > clock_timestamp();
 
--- name: set_cordon
--- Cordon the workers $1, or lift it; by primary key, and only where it changes anything.
-UPDATE workers SET is_cordoned = $2 WHERE worker_id = ANY($1::uuid[]) AND is_cordoned <> $2;
+-- name: cordon_workers
+-- Cordon the workers $1 for $2 seconds from now, by primary key. What a worker said under an
+-- earlier cordon is no answer to this one, unless this one only prolongs it.
+UPDATE workers
+SET is_cordoned = true, cordoned_until = clock_timestamp() + make_interval(secs => $2::float8),
+    is_resting = is_resting AND is_cordoned AND cordoned_until > clock_timestamp()
+WHERE worker_id = ANY($1::uuid[]);
+
+-- name: uncordon_workers
+-- Let the workers $1 in again, by primary key.
+UPDATE workers SET is_cordoned = false, is_resting = false
+WHERE worker_id = ANY($1::uuid[]) AND is_cordoned;
 
 -- name: prune_workers
 -- Forget worker processes that ended long ago.
@@ -103,10 +113,14 @@ WITH held AS (
     WHERE lease_until > now()
     GROUP BY lease_owner
 )
-SELECT w.worker_id, w.pod_name, w.started_at, w.slots, w.is_cordoned,
-       greatest(coalesce(held.leases, 0), CASE WHEN w.is_cordoned THEN w.busy_slots ELSE 0 END)
+SELECT w.worker_id, w.pod_name, w.started_at, w.slots, cordon.holds AS is_cordoned,
+       cordon.holds AND w.is_resting AS is_resting,
+       greatest(coalesce(held.leases, 0), CASE WHEN cordon.holds THEN w.busy_slots ELSE 0 END)
            AS busy_slots
 FROM workers w
+CROSS JOIN LATERAL (
+    SELECT w.is_cordoned AND w.cordoned_until > clock_timestamp() AS holds
+) AS cordon
 LEFT JOIN held ON held.lease_owner = w.worker_id
 WHERE w.seen_at > clock_timestamp() - make_interval(secs => $1::float8)
 ORDER BY w.started_at;
