@@ -1,10 +1,15 @@
-"""What is printed in the end about tests of every kind.
+"""What holds for tests of every kind, and what is printed about them in the end.
 
 Before: tests under faults write down their figures as the property ``trial``.
 After: they stand together, below the results.
 """
 
 import pytest
+from hypothesis import settings
+
+# Tests run beside builds of images: how long an example takes says nothing of the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -65,7 +65,9 @@ class Mailbox:
 
 @contextmanager
 def serving(mailbox: Mailbox, **options: Any) -> Iterator[int]:
-    controller = Controller(mailbox, hostname=LOOPBACK, port=free_port(), **options)
+    controller = Controller(
+        mailbox, hostname=LOOPBACK, port=free_port(), ready_timeout=60.0, **options
+    )
     controller.start()
     try:
         yield controller.port
