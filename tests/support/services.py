@@ -201,12 +201,15 @@ def _descendants(pid: int) -> list[int]:
     return [pid, *(each for child in children for each in _descendants(int(child)))]
 
 
-def postgres(*, is_durable: bool = False) -> contextlib.AbstractContextManager[Service]:
+def postgres(
+    *, is_durable: bool = False, certificate: tuple[Path, Path] | None = None
+) -> contextlib.AbstractContextManager[Service]:
     """Postgres with trust authentication on the loopback.
 
     Args:
         is_durable: wait for the disk, as production does. Tests end processes, never the machine,
             so what was written stays without it.
+        certificate: and its key; whoever comes without TLS is refused then.
     """
     durability = "" if is_durable else "-c fsync=off -c full_page_writes=off"
     folders = sorted((str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
@@ -216,11 +219,24 @@ def postgres(*, is_durable: bool = False) -> contextlib.AbstractContextManager[S
         '|| { cat initdb.log; exit 1; }; exec "$1" -D data -p "$2" -k "$3" '
         f"-c listen_addresses=127.0.0.1 -c max_connections=200 {durability}"
     )
-    return running(
-        "postgres",
-        "postgres",
-        lambda home, port: ["sh", "-c", script, initdb, server, str(port), str(home)],
-        is_durable=is_durable,
+
+    def command(home: Path, port: int) -> list[str]:
+        protection = "" if certificate is None else _protect_postgres(home, *certificate)
+        return ["sh", "-c", script + protection, initdb, server, str(port), str(home)]
+
+    return running("postgres", "postgres", command, is_durable=is_durable)
+
+
+def _protect_postgres(home: Path, certificate: Path, key: Path) -> str:
+    """Give Postgres its certificate; return the options that make it insist on TLS."""
+    for source, name in ((certificate, "server.crt"), (key, "server.key")):
+        shutil.copy(source, home / name)
+        shutil.chown(home / name, "postgres")
+        (home / name).chmod(0o600)
+    (home / "hba.conf").write_text("hostssl all all all trust\n")
+    return (
+        f" -c ssl=on -c ssl_cert_file={home}/server.crt -c ssl_key_file={home}/server.key"
+        f" -c hba_file={home}/hba.conf"
     )
 
 

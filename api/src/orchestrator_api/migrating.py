@@ -10,14 +10,14 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import structlog
 from pydantic import Field
 
 from orchestrator_core.errors import OrchestratorError, StoreUnavailableError
 from orchestrator_core.postgres.database import Database
-from orchestrator_core.settings import PostgresSettings, Settings
+from orchestrator_core.settings import PostgresSettings, Settings, SslMode
 
 MIGRATE_SECONDS = 300.0
 """All migrations together; each statement has a lock timeout of its own."""
@@ -78,7 +78,14 @@ def _build_command(settings: MigrateSettings, postgres: PostgresSettings) -> lis
     host = f"[{postgres.host}]" if ":" in postgres.host else postgres.host
     address = f"{quote(postgres.user, safe='')}@{host}:{postgres.port}"
     database = quote(postgres.database, safe="")
-    url = f"postgres://{address}/{database}?sslmode=disable&connect_timeout=5"
+    protection = {"sslmode": str(postgres.ssl_mode)}
+    if postgres.ssl_mode is SslMode.PREFER:
+        # Its driver knows no such mode.
+        protection = {"sslmode": str(SslMode.DISABLE)}
+    elif postgres.ssl_mode is SslMode.VERIFY_FULL and postgres.ca_file is not None:
+        protection["sslrootcert"] = str(postgres.ca_file)
+    query = urlencode({**protection, "connect_timeout": 5})
+    url = f"postgres://{address}/{database}?{query}"
     return [
         settings.binary,
         "-path",

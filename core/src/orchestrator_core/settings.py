@@ -11,6 +11,7 @@ After: the composition root passes the frozen models on.
 
 import os
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self, TypeVar
 
@@ -29,6 +30,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class SslMode(StrEnum):
+    """How connections to Postgres are protected, in libpq's words."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    """Encrypted if the server can; nobody's certificate is looked at."""
+    REQUIRE = "require"
+    """Encrypted, whoever answers."""
+    VERIFY_FULL = "verify-full"
+    """Encrypted, with a server whose certificate is valid for its name."""
+
+
 class PostgresSettings(Settings):
     """Where Postgres is and how long to wait for it."""
 
@@ -37,6 +50,9 @@ class PostgresSettings(Settings):
     user: str = Field(default="postgres", alias="DB_USER")
     password: SecretStr = Field(default=SecretStr("postgres"), alias="DB_PASSWORD")
     database: str = Field(default="task_db", alias="DB_NAME")
+    ssl_mode: SslMode = Field(default=SslMode.PREFER, alias="DB_SSLMODE")
+    ca_file: Path | None = Field(default=None, alias="DB_SSLROOTCERT")
+    """With ``verify-full``: the authorities to trust, instead of the system's."""
     connect_timeout_seconds: float = Field(default=3.0, gt=0)
     """A healthy server answers in milliseconds; 3 s is a lost packet or two."""
     statement_timeout_seconds: float = Field(default=3.0, gt=0)
@@ -48,7 +64,14 @@ class RedisSettings(Settings):
 
     host: str = Field(default="redis", alias="REDIS_HOST")
     port: Port = Field(default=6379, alias="REDIS_PORT")
+    user: str | None = Field(default=None, alias="REDIS_USERNAME")
     password: SecretStr | None = Field(default=None, alias="REDIS_PASSWORD")
+    database: int = Field(default=0, ge=0, alias="REDIS_DB")
+    """Of a Redis that several platforms share, each takes one."""
+    is_tls: bool = Field(default=False, alias="REDIS_TLS")
+    """Encrypted, with a server whose certificate is valid for its name."""
+    ca_file: Path | None = Field(default=None, alias="REDIS_CA_FILE")
+    """With TLS: the authorities to trust, instead of the system's."""
     timeout_seconds: float = Field(default=0.25, gt=0)
     """Redis is soft: no request waits longer for it."""
 
@@ -59,6 +82,9 @@ class AmqpSettings(Settings):
     url: SecretStr = Field(
         default=SecretStr("amqp://guest:guest@rabbitmq:5672/"), alias="RABBITMQ_URL"
     )
+    """``amqps://`` is encrypted, with a server whose certificate is valid for its name."""
+    ca_file: Path | None = Field(default=None, alias="RABBITMQ_CA_FILE")
+    """With ``amqps://``: the authorities to trust, instead of the system's."""
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
     confirm_timeout_seconds: float = Field(default=5.0, gt=0)
     """A quorum queue confirms after an fsync, in milliseconds; later means an alarm or a hang."""

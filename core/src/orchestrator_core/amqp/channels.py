@@ -19,6 +19,7 @@ from aiormq.exceptions import AMQPError
 
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.settings import AmqpSettings
+from orchestrator_core.tls import verifying_context
 from orchestrator_core.topology import (
     DEAD_QUEUE,
     DEAD_QUEUE_ARGUMENTS,
@@ -73,10 +74,14 @@ async def opened_channel(
 
     Raises:
         StoreUnavailableError: no channel within the deadline.
+        SettingsError: the file of authorities holds none.
     """
+    url = settings.url.get_secret_value()
+    tls = verifying_context(settings.ca_file) if url.startswith("amqps:") else None
     with answering(f"connect {client}"):
         connection = await aio_pika.connect(
-            settings.url.get_secret_value(),
+            url,
+            ssl_context=tls,
             timeout=settings.connect_timeout_seconds,
             client_properties={"connection_name": client},
             heartbeat=HEARTBEAT_SECONDS,

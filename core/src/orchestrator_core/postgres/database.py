@@ -9,6 +9,7 @@ After: the stores run their statements through ``Database.answering``.
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -16,7 +17,8 @@ from typing import Any, Self
 import asyncpg
 
 from orchestrator_core.errors import RowRefusedError, StoreUnavailableError
-from orchestrator_core.settings import PostgresSettings
+from orchestrator_core.settings import PostgresSettings, SslMode
+from orchestrator_core.tls import verifying_context
 
 _ROW_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 ABSENCES = (
@@ -128,10 +130,18 @@ def to_connect_arguments(settings: PostgresSettings, *, application: str) -> dic
         "user": settings.user,
         "password": settings.password.get_secret_value(),
         "database": settings.database,
+        "ssl": _protection(settings),
         "timeout": settings.connect_timeout_seconds,
         "command_timeout": settings.statement_timeout_seconds,
         "server_settings": _server_settings(settings, application),
     }
+
+
+def _protection(settings: PostgresSettings) -> ssl.SSLContext | str:
+    """Return what asyncpg calls ``ssl``."""
+    if settings.ssl_mode is SslMode.VERIFY_FULL:
+        return verifying_context(settings.ca_file)
+    return str(settings.ssl_mode)
 
 
 def _server_settings(settings: PostgresSettings, application: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ After: the stores of this package run their commands through ``RedisConnection.r
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 from redis.asyncio import Redis
@@ -51,7 +51,10 @@ class RedisConnection:
         client = Redis(
             host=settings.host,
             port=settings.port,
+            db=settings.database,
+            username=settings.user,
             password=password,
+            **_protection(settings),
             max_connections=_MAX_CONNECTIONS,
             # One deadline in ``_ask`` covers name resolution, handshake, room and answer; the
             # driver's own would add a timer to each read.
@@ -92,7 +95,7 @@ class RedisConnection:
             return await self._ask(command)
         except _ABSENCES as error:
             self._start_probe(attempted, error)
-            raise StoreUnavailableError("redis", f"{attempted}: {error!r}") from error
+            raise StoreUnavailableError("redis", f"{attempted}: {_told(error)}") from error
 
     async def ping(self) -> None:
         """Ask for one round trip.
@@ -114,7 +117,7 @@ class RedisConnection:
 
     def _start_probe(self, attempted: str, error: Exception) -> None:
         if self._probing is None:
-            _log.warning("redis is away", attempted=attempted, reason=repr(error))
+            _log.warning("redis is away", attempted=attempted, reason=_told(error))
             self._probing = asyncio.create_task(self._probe(), name="redis-probe")
 
     async def _probe(self) -> None:
@@ -135,3 +138,14 @@ class RedisConnection:
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
+
+
+def _told(error: Exception) -> str:
+    # The library's own repr is a category without the reason; a timeout has nothing but its name.
+    return str(error) or repr(error)
+
+
+def _protection(settings: RedisSettings) -> dict[str, Any]:
+    if not settings.is_tls:
+        return {}
+    return {"ssl": True, "ssl_ca_certs": settings.ca_file, "ssl_check_hostname": True}
