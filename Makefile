@@ -81,7 +81,7 @@ contract: setup cluster ## Tests of what two parts promise each other, and of wh
 	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/contract
 
 .PHONY: e2e
-e2e: setup cluster ## Tests of the platform on a real cluster
+e2e: setup cluster services ## Tests of the platform on a real cluster
 	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
 
 .PHONY: bench-api

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import bind_managed
 from orchestrator_operator.images import DefaultImages, ResolvedImages
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.manifests.credentials import SOURCE_KEYS, build_new_secret, build_secrets
@@ -27,7 +28,12 @@ from orchestrator_operator.manifests.edge import build_edge
 from orchestrator_operator.manifests.postgres import build_postgres
 from orchestrator_operator.manifests.rabbitmq import build_rabbitmq
 from orchestrator_operator.manifests.redis import build_redis
-from orchestrator_operator.spec import OrchestratorSpec
+from orchestrator_operator.spec import (
+    ManagedPostgres,
+    ManagedRabbitMQ,
+    ManagedRedis,
+    OrchestratorSpec,
+)
 from platform_under_test import KubectlError, kubectl, namespace, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +42,9 @@ LOAD_SECONDS = 280.0
 RESOURCE = "contract"
 References = Mapping[str, str]
 BUILDERS: Mapping[str, Callable[[Context], list[dict[str, Any]]]] = {
-    names.POSTGRES: build_postgres,
-    names.REDIS: build_redis,
-    names.RABBITMQ: build_rabbitmq,
+    names.POSTGRES: lambda context: build_postgres(context, ManagedPostgres()),
+    names.REDIS: lambda context: build_redis(context, ManagedRedis()),
+    names.RABBITMQ: lambda context: build_rabbitmq(context, ManagedRabbitMQ()),
     names.EDGE: build_edge,
 }
 
@@ -149,9 +155,9 @@ class Part:
 
 def credentials(password: str) -> Credentials:
     return Credentials(
-        postgres_password=password,
-        redis_password=password,
-        rabbitmq_password=password,
+        postgres=bind_managed(RESOURCE, names.POSTGRES, password),
+        redis=bind_managed(RESOURCE, names.REDIS, password),
+        rabbitmq=bind_managed(RESOURCE, names.RABBITMQ, password),
         jwt_secret=password,
         edge_key=password,
     )

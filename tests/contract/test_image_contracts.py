@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from orchestrator_operator.manifests.postgres import max_connections
+from orchestrator_operator.spec import ManagedPostgres
 from platform_under_test import wait_until
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def test_postgres_takes_settings_from_arguments_and_initdb_arguments(postgres: "
 
     answer = postgres.run(*psql(postgres, asked))
 
-    wanted = max_connections(postgres.context.spec.postgres.managed.resources)
+    wanted = max_connections(ManagedPostgres().resources)
     assert answer.strip() == f"{wanted}|on|bC.UTF-8"
 
 

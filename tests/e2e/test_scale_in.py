@@ -33,6 +33,7 @@ def elastic(platform: Platform) -> Iterator[Platform]:
     bound(platform, **before)
 
 
+@pytest.mark.timeout(4 * STEP_SECONDS + ALL_SECONDS)
 def test_six_workers_become_one_twice_and_every_task_runs_once(elastic: Platform, api: Api) -> None:
     chance = Random(7)
     ids = [

@@ -19,12 +19,13 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 START_SECONDS = 60.0
+LOOPBACK_ONLY = ("127.0.0.1",)
 MEMORY = Path("/dev/shm")  # noqa: S108 - each server has a folder of its own there
 ROOM_BYTES = 4 << 30
 S3_ACCOUNT = "nobody"
@@ -202,14 +203,19 @@ def _descendants(pid: int) -> list[int]:
 
 
 def postgres(
-    *, is_durable: bool = False, certificate: tuple[Path, Path] | None = None
+    *,
+    is_durable: bool = False,
+    certificate: tuple[Path, Path] | None = None,
+    addresses: Sequence[str] = LOOPBACK_ONLY,
 ) -> contextlib.AbstractContextManager[Service]:
     """Postgres with trust authentication on the loopback.
 
     Args:
         is_durable: wait for the disk, as production does. Tests end processes, never the machine,
             so what was written stays without it.
-        certificate: and its key; whoever comes without TLS is refused then.
+        certificate: and its key; whoever comes without TLS is refused then, and everybody but the
+            superuser needs a password.
+        addresses: to listen on, the loopback among them.
     """
     durability = "" if is_durable else "-c fsync=off -c full_page_writes=off"
     folders = sorted((str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
@@ -217,7 +223,7 @@ def postgres(
     script = (
         '[ -e data ] || "$0" -D data -U postgres -E UTF8 --auth=trust >initdb.log 2>&1 '
         '|| { cat initdb.log; exit 1; }; exec "$1" -D data -p "$2" -k "$3" '
-        f"-c listen_addresses=127.0.0.1 -c max_connections=200 {durability}"
+        f"-c listen_addresses={','.join(addresses)} -c max_connections=200 {durability}"
     )
 
     def command(home: Path, port: int) -> list[str]:
@@ -233,21 +239,26 @@ def _protect_postgres(home: Path, certificate: Path, key: Path) -> str:
         shutil.copy(source, home / name)
         shutil.chown(home / name, "postgres")
         (home / name).chmod(0o600)
-    (home / "hba.conf").write_text("hostssl all all all trust\n")
+    (home / "hba.conf").write_text(
+        "hostssl all postgres 127.0.0.1/32 trust\nhostssl all all all scram-sha-256\n"
+    )
     return (
         f" -c ssl=on -c ssl_cert_file={home}/server.crt -c ssl_key_file={home}/server.key"
         f" -c hba_file={home}/hba.conf"
     )
 
 
-def redis() -> contextlib.AbstractContextManager[Service]:
+def redis(
+    *, password: str = "", addresses: Sequence[str] = LOOPBACK_ONLY
+) -> contextlib.AbstractContextManager[Service]:
     """Redis without persistence: it forgets."""
     server = find_program("redis-server")
-    return running(
-        "redis",
-        "redis",
-        lambda _, port: [server, "--bind", "127.0.0.1", "--port", str(port), "--save", ""],
-    )
+
+    def command(_: Path, port: int) -> list[str]:
+        login = ["--requirepass", password] if password else []
+        return [server, "--bind", *addresses, "--port", str(port), "--save", "", *login]
+
+    return running("redis", "redis", command)
 
 
 def s3() -> contextlib.AbstractContextManager[Service]:
@@ -266,7 +277,9 @@ def s3() -> contextlib.AbstractContextManager[Service]:
 
 
 @contextlib.contextmanager
-def rabbitmq(*, is_durable: bool = False) -> Iterator[Service]:
+def rabbitmq(
+    *, is_durable: bool = False, addresses: Sequence[str] = LOOPBACK_ONLY
+) -> Iterator[Service]:
     """RabbitMQ with a node name, folders, a cookie and a management port of its own.
 
     The management API listens one port above AMQP's distribution port; see ``broker_api``.
@@ -276,16 +289,19 @@ def rabbitmq(*, is_durable: bool = False) -> Iterator[Service]:
     distribution, mapper, management = free_port(), free_port(), free_port()
 
     def command(home: Path, port: int) -> list[str]:
+        listeners = [
+            f"listeners.tcp.{number} = {address}:{port}\n"
+            for number, address in enumerate(addresses, start=1)
+        ]
         (home / "rabbitmq.conf").write_text(
             f"management.tcp.port = {management}\nmanagement.tcp.ip = 127.0.0.1\n"
+            + "".join(listeners)
         )
         (home / "enabled_plugins").write_text("[rabbitmq_management].")
         (home / "management_port").write_text(str(management))
         (home / "mapper_port").write_text(str(mapper))
         settings = {
             "RABBITMQ_NODENAME": f"test-{port}@localhost",
-            "RABBITMQ_NODE_PORT": str(port),
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_BASE": str(home),
             "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),

@@ -53,6 +53,8 @@ class PostgresSettings(Settings):
     ssl_mode: SslMode = Field(default=SslMode.PREFER, alias="DB_SSLMODE")
     ca_file: Path | None = Field(default=None, alias="DB_SSLROOTCERT")
     """With ``verify-full``: the authorities to trust, instead of the system's."""
+    authority: str | None = None
+    """The same as text, for whoever has no file."""
     connect_timeout_seconds: float = Field(default=3.0, gt=0)
     """A healthy server answers in milliseconds; 3 s is a lost packet or two."""
     statement_timeout_seconds: float = Field(default=3.0, gt=0)

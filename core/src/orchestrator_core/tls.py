@@ -10,18 +10,20 @@ from pathlib import Path
 from orchestrator_core.errors import SettingsError
 
 
-def verifying_context(ca_file: Path | None) -> ssl.SSLContext:
+def verifying_context(ca_file: Path | None, *, text: str | None = None) -> ssl.SSLContext:
     """Return a context that takes a server only with a valid certificate of its own name.
 
     Args:
-        ca_file: the authorities to trust, in PEM; None: those of the system.
+        ca_file: the authorities to trust, in PEM.
+        text: the same as text; without either, those of the system are trusted.
 
     Raises:
-        SettingsError: the file holds none.
+        SettingsError: the file or the text holds none.
     """
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return ssl.create_default_context(cafile=ca_file, cadata=text)
     except (OSError, ssl.SSLError) as error:
+        source = ca_file or "the text that was given"
         raise SettingsError(
-            f"{ca_file} should hold certificates of authorities in PEM, and does not: {error}"
+            f"{source} should hold certificates of authorities in PEM, and does not: {error}"
         ) from error

@@ -151,6 +151,7 @@ class Decision:
     limited: Finding
 
 
+LOAD_UNAVAILABLE: Final = "LoadUnavailable"
 ACTIVE: Final = Finding("ReadingsFresh", "the load is read from Postgres", is_true=True)
 WITHIN_BOUNDS: Final = Finding(
     "WithinBounds", "the load asks for no more than is allowed", is_true=False

@@ -5,6 +5,7 @@ After: ``manifests`` take the ``Context``, ``desiring`` takes the ``Gates``.
 """
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import Binding
 from orchestrator_operator.desiring import Gates
 from orchestrator_operator.images import ResolvedImages
 from orchestrator_operator.kinds import Manifest
@@ -15,8 +16,9 @@ from orchestrator_operator.observing import Observed
 from orchestrator_operator.spec import OrchestratorSpec, ScalingMode
 from orchestrator_operator.workloads import is_complete, is_serving
 
+_NOWHERE = Binding(host="", port=0)
 NO_CREDENTIALS = Credentials(
-    postgres_password="", redis_password="", rabbitmq_password="", jwt_secret="", edge_key=""
+    postgres=_NOWHERE, redis=_NOWHERE, rabbitmq=_NOWHERE, jwt_secret="", edge_key=""
 )
 """For a look that writes nothing."""
 
@@ -52,7 +54,7 @@ def derive_context(  # noqa: PLR0913 - each is a fact of another source
         credentials=credentials,
         operator_namespace=operator_namespace,
         api_cluster_ip=_cluster_ip(observed.child("Service", names.child(name, names.API))),
-        database_volume_uid=_database_volume_uid(name, observed),
+        database_identity=_database_identity(name, spec, observed, credentials.postgres),
         initial_workers=first_workers(spec) if desired_workers is None else desired_workers,
     )
 
@@ -68,7 +70,8 @@ def derive_gates(resource: Manifest, context: Context, observed: Observed) -> Ga
     job = observed.child("Job", name)
     postgres = observed.child("StatefulSet", context.child(names.POSTGRES))
     return Gates(
-        is_postgres_ready=is_serving(postgres),
+        # Whether somebody else's is ready, the migration finds out.
+        is_postgres_ready=context.is_external(names.POSTGRES) or is_serving(postgres),
         has_migration_job=job is not None,
         is_migrated=is_complete(job) or done == name,
         is_api_address_known=context.api_cluster_ip is not None,
@@ -81,7 +84,11 @@ def first_workers(spec: OrchestratorSpec) -> int:
     return scaling.min if scaling.mode is ScalingMode.AUTOMATIC else spec.worker.replicas
 
 
-def _database_volume_uid(name: str, observed: Observed) -> str | None:
+def _database_identity(
+    name: str, spec: OrchestratorSpec, observed: Observed, postgres: Binding
+) -> str | None:
+    if spec.postgres.external is not None:
+        return f"{postgres.host}:{postgres.port}/{postgres.place}"
     claim = f"{DATA_VOLUME}-{names.child(name, names.POSTGRES)}-0"
     uids = [
         str(found["metadata"]["uid"])

@@ -89,9 +89,7 @@ def desired(context: Context, gates: Gates) -> Plan:
             *_steps("credentials", build_secrets(context)),
             # Policies come first, so that no pod ever runs without its own.
             *_steps("network", build_network_policies(context)),
-            *_steps(names.POSTGRES, build_postgres(context)),
-            *_steps(names.REDIS, build_redis(context)),
-            *_steps(names.RABBITMQ, build_rabbitmq(context)),
+            *_build_stores(context),
             *_steps(names.MIGRATION, [build_migration(context)], for_postgres),
             *_steps(names.API, [build_api_service(context)]),
             *_steps(names.API, [build_api(context)], for_migration),
@@ -105,6 +103,17 @@ def desired(context: Context, gates: Gates) -> Plan:
             *_steps("disruption", build_disruption_budgets(context)),
         )
     )
+
+
+def _build_stores(context: Context) -> list[Step]:
+    """Return the stores that the operator runs."""
+    spec = context.spec
+    postgres, redis, rabbitmq = spec.postgres.managed, spec.redis.managed, spec.rabbitmq.managed
+    return [
+        *_steps(names.POSTGRES, build_postgres(context, postgres) if postgres else ()),
+        *_steps(names.REDIS, build_redis(context, redis) if redis else ()),
+        *_steps(names.RABBITMQ, build_rabbitmq(context, rabbitmq) if rabbitmq else ()),
+    ]
 
 
 def _steps(component: str, manifests: Iterable[Manifest], waits_for: str = "") -> list[Step]:

@@ -1,4 +1,4 @@
-"""Random values that are made once and never again.
+"""Random values that are made once and never again, and what others' Secrets say.
 
 A POST makes a Secret and never overwrites one: if two passes race, or a
 pass died after the POST, the value that is there wins.
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from orchestrator_operator import names
 from orchestrator_operator.applying import AlreadyExistsError, Cluster
+from orchestrator_operator.bindings import PORTS, Binding, bind_external, bind_managed
+from orchestrator_operator.external import External
 from orchestrator_operator.kinds import SECRET, Manifest
 from orchestrator_operator.manifests.context import Credentials
 from orchestrator_operator.manifests.credentials import (
@@ -22,6 +24,7 @@ from orchestrator_operator.manifests.credentials import (
 )
 from orchestrator_operator.ownership import conflict_with
 from orchestrator_operator.problems import SECRET_INCOMPLETE, Problem
+from orchestrator_operator.spec import OrchestratorSpec
 
 RANDOM_BYTES = 32
 
@@ -38,32 +41,50 @@ class EnsuredSecrets:
     """The Secrets as they are, and what they hold."""
 
     manifests: Mapping[str, Manifest]
-    """Component → its Secret."""
+    """Component → its Secret, where the operator makes the value."""
     credentials: Credentials
 
 
 async def ensure_secrets(
-    cluster: Cluster, resource: Manifest, random: RandomText = random_text
+    cluster: Cluster, resource: Manifest, spec: OrchestratorSpec, random: RandomText = random_text
 ) -> EnsuredSecrets | Problem:
-    """Make the Secrets that are missing and read the others."""
+    """Make the Secrets that are missing and read the others, also those of others' stores."""
     found: dict[str, Manifest] = {}
+    bindings: dict[str, Binding] = {}
     for component in SOURCE_KEYS:
+        external = spec.external_stores.get(component)
+        if external is not None:
+            binding = await _read_external(cluster, resource, component, external)
+            if isinstance(binding, Problem):
+                return binding
+            bindings[component] = binding
+            continue
         secret = await _get_or_create(cluster, resource, component, random)
         problem = _problem_with(secret, resource, component)
         if problem is not None:
             return problem
         found[component] = secret
-    values = {component: _value(secret, component) for component, secret in found.items()}
+        if component in PORTS:
+            name, password = resource["metadata"]["name"], _value(secret, component)
+            bindings[component] = bind_managed(name, component, password)
     return EnsuredSecrets(
         manifests=found,
         credentials=Credentials(
-            postgres_password=values[names.POSTGRES],
-            redis_password=values[names.REDIS],
-            rabbitmq_password=values[names.RABBITMQ],
-            jwt_secret=values[names.JWT],
-            edge_key=values[names.EDGE],
+            postgres=bindings[names.POSTGRES],
+            redis=bindings[names.REDIS],
+            rabbitmq=bindings[names.RABBITMQ],
+            jwt_secret=_value(found[names.JWT], names.JWT),
+            edge_key=_value(found[names.EDGE], names.EDGE),
         ),
     )
+
+
+async def _read_external(
+    cluster: Cluster, resource: Manifest, component: str, external: External
+) -> Binding | Problem:
+    namespace = resource["metadata"]["namespace"]
+    secret = await cluster.get(SECRET, namespace, external.secret_ref.name)
+    return bind_external(component, external, secret)
 
 
 async def _get_or_create(

@@ -68,7 +68,7 @@ class Reconciler:
     async def _converge(
         self, resource: Manifest, spec: OrchestratorSpec, companion: Companion
     ) -> Verdict:
-        secrets = await ensure_secrets(self.cluster, resource)
+        secrets = await ensure_secrets(self.cluster, resource, spec)
         if isinstance(secrets, Problem):
             return await self._give_up(resource, secrets)
         observed = (await self._observe(resource)).with_applied(

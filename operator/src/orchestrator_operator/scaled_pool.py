@@ -13,15 +13,13 @@ import contextlib
 from pydantic import SecretStr
 
 from orchestrator_core.postgres.load_store import LoadStore
-from orchestrator_core.settings import PostgresSettings
-from orchestrator_operator import names
+from orchestrator_core.settings import PostgresSettings, SslMode
 from orchestrator_operator.applying import Cluster
 from orchestrator_operator.autoscaling import Finding, ScalingTarget
 from orchestrator_operator.conditions import Fact
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.api import DATABASE_CONNECTIONS
 from orchestrator_operator.manifests.context import Context
-from orchestrator_operator.manifests.credentials import DATABASE, POSTGRES_PORT, USER
 from orchestrator_operator.manifests.postgres import max_connections
 from orchestrator_operator.quantities import to_seconds
 from orchestrator_operator.scaling import Scaler
@@ -38,9 +36,6 @@ CONNECTIONS_KEPT_FREE = 15
 def to_target(spec: OrchestratorSpec) -> ScalingTarget:
     """Return what the resource asks of the autoscaler."""
     worker, scaling = spec.worker, spec.worker.scaling
-    # One more than the replicas: a roll-out starts a pod before it ends one.
-    taken = (spec.api.replicas + 1) * DATABASE_CONNECTIONS + CONNECTIONS_KEPT_FREE
-    free = max_connections(spec.postgres.managed.resources) - taken
     return ScalingTarget(
         mode=scaling.mode,
         fixed_replicas=worker.replicas,
@@ -49,8 +44,18 @@ def to_target(spec: OrchestratorSpec) -> ScalingTarget:
         slots_per_pod=worker.concurrency,
         target_latency_seconds=float(to_seconds(scaling.target_latency)),
         idle_after_seconds=float(to_seconds(scaling.idle_after)),
-        connection_limit_replicas=max(1, free // CONNECTIONS_PER_WORKER),
+        connection_limit_replicas=_connection_limit(spec),
     )
+
+
+def _connection_limit(spec: OrchestratorSpec) -> int | None:
+    """Return for how many workers Postgres has connections; of somebody else's nobody knows."""
+    if spec.postgres.managed is None:
+        return None
+    # One more than the replicas: a roll-out starts a pod before it ends one.
+    taken = (spec.api.replicas + 1) * DATABASE_CONNECTIONS + CONNECTIONS_KEPT_FREE
+    free = max_connections(spec.postgres.managed.resources) - taken
+    return max(1, free // CONNECTIONS_PER_WORKER)
 
 
 class ScaledPool:
@@ -112,12 +117,17 @@ class ScaledPool:
 
 def to_postgres_settings(context: Context) -> PostgresSettings:
     """Return how to reach the resource's Postgres from another namespace."""
+    postgres = context.credentials.postgres
+    # A name without a dot is a Service's, beside the pods.
+    is_near = "." not in postgres.host and ":" not in postgres.host
     return PostgresSettings(
-        DB_HOST=f"{context.child(names.POSTGRES)}.{context.namespace}.svc",
-        DB_PORT=POSTGRES_PORT,
-        DB_USER=USER,
-        DB_PASSWORD=SecretStr(context.credentials.postgres_password),
-        DB_NAME=DATABASE,
+        DB_HOST=f"{postgres.host}.{context.namespace}.svc" if is_near else postgres.host,
+        DB_PORT=postgres.port,
+        DB_USER=postgres.user,
+        DB_PASSWORD=SecretStr(postgres.password),
+        DB_NAME=postgres.place,
+        DB_SSLMODE=SslMode.VERIFY_FULL if postgres.is_tls else SslMode.DISABLE,
+        authority=postgres.authority or None,
     )
 
 

@@ -30,6 +30,7 @@ import structlog
 from orchestrator_core.load import Load, WorkerPresence
 from orchestrator_operator.autoscaling import (
     ACTIVE,
+    LOAD_UNAVAILABLE,
     WITHIN_BOUNDS,
     Decision,
     Finding,
@@ -261,7 +262,7 @@ class Scaler:
         current = workers.replicas if self._held_replicas is None else self._held_replicas
         target = replace(self._target, pod_start_seconds=self.pod_start_seconds)
         if sight.load is None:
-            held = hold(current, target, "LoadUnavailable", sight.error)
+            held = hold(current, target, LOAD_UNAVAILABLE, sight.error)
             is_lasting = self._missed_readings >= MISSED_READINGS
             return held if is_lasting else replace(held, active=ACTIVE)
         in_flight_tasks = sight.load.in_flight_tasks

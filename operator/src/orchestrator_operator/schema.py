@@ -64,7 +64,9 @@ def _translated(source: Schema, definitions: Schema, rules: dict[str, tuple[Rule
         result["description"] = " ".join(result["description"].split())
     if "properties" in node:
         result["properties"] = {
-            name: _with_nested_default(name, _translated(child, definitions, rules), node)
+            name: _translated(child, definitions, rules)
+            if child.get("x-absence-says-something")
+            else _with_nested_default(name, _translated(child, definitions, rules), node)
             for name, child in node["properties"].items()
         }
     if "items" in node:

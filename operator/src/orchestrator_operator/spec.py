@@ -14,7 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from orchestrator_operator import names
 from orchestrator_operator.allowances import FilesSpec, RateLimitSpec, ResultsSpec
+from orchestrator_operator.external import ONE_OF, External, may_be_absent
 from orchestrator_operator.outside import SmtpSpec, SourceUrls
 from orchestrator_operator.quantities import Duration, Quantity, Size, to_number, to_seconds
 from orchestrator_operator.rules import Part, Rule, duration_between
@@ -301,24 +303,38 @@ class ManagedRabbitMQ(Part):
 
 
 class PostgresSpec(Part):
-    """Where tasks, accounts and results are kept."""
+    """Where tasks, accounts and results are kept; exactly one of managed and external."""
 
-    managed: ManagedPostgres
+    rules = ONE_OF
+
+    managed: ManagedPostgres | None = may_be_absent()
     """Run by the operator."""
+    external: External | None = None
+    """A database of PostgreSQL 15 or later. The role must be allowed to create tables in it."""
 
 
 class RedisSpec(Part):
-    """Where short-lived facts are kept."""
+    """Where short-lived facts are kept; exactly one of managed and external."""
 
-    managed: ManagedRedis
+    rules = ONE_OF
+
+    managed: ManagedRedis | None = may_be_absent()
     """Run by the operator."""
+    external: External | None = None
+    """A Redis 6 or later, or what speaks like it. Platforms that share one take different
+    databases of it."""
 
 
 class RabbitMQSpec(Part):
-    """What tells workers that a task is due."""
+    """What tells workers that a task is due; exactly one of managed and external."""
 
-    managed: ManagedRabbitMQ
+    rules = ONE_OF
+
+    managed: ManagedRabbitMQ | None = may_be_absent()
     """Run by the operator."""
+    external: External | None = None
+    """A RabbitMQ 3.10 or later. The user must be allowed to declare queues in the virtual host, of
+    which each platform needs one of its own."""
 
 
 _MANAGED: Any = {"default": {"managed": {}}}
@@ -359,3 +375,13 @@ class OrchestratorSpec(Part):
     """Enforced: pods can reach each other only as they need. Disabled: no policies."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     """What becomes of volumes and generated Secrets when this resource is deleted."""
+
+    @property
+    def external_stores(self) -> dict[str, External]:
+        """Stores that somebody else runs, by component."""
+        stores = {
+            names.POSTGRES: self.postgres.external,
+            names.REDIS: self.redis.external,
+            names.RABBITMQ: self.rabbitmq.external,
+        }
+        return {name: external for name, external in stores.items() if external is not None}

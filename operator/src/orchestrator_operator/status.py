@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from orchestrator_operator import names
+from orchestrator_operator.autoscaling import LOAD_UNAVAILABLE
 from orchestrator_operator.conditions import (
     AVAILABLE,
     DEGRADED,
@@ -165,9 +166,15 @@ def state_facts(situation: Situation) -> dict[str, Fact]:
 
 
 def _component_fact(situation: Situation, component: str, trouble: Trouble | None) -> Fact:
-    waits_for = situation.waits.get(component, "")
     if component == names.MIGRATION:
-        return _migrated(situation, waits_for, trouble)
+        return _migrated(situation, trouble)
+    if situation.context.is_external(component):
+        return _external(situation, component)
+    return _running(situation, component, trouble)
+
+
+def _running(situation: Situation, component: str, trouble: Trouble | None) -> Fact:
+    waits_for = situation.waits.get(component, "")
     progress = situation.progress(component)
     if progress is None:
         message = f"waits for {waits_for}" if waits_for else "is being created"
@@ -183,6 +190,14 @@ def _component_fact(situation: Situation, component: str, trouble: Trouble | Non
     return Fact(is_true=True, reason="Running", message=counted)
 
 
+def _external(situation: Situation, component: str) -> Fact:
+    """State what is known of a store that somebody else runs: whether we can read of Postgres."""
+    if component == names.POSTGRES and situation.scaling.active.reason == LOAD_UNAVAILABLE:
+        told = situation.scaling.active.message
+        return Fact(is_true=False, reason="Unreachable", message=told)
+    return Fact(is_true=True, reason="External", message="somebody else runs it")
+
+
 def _needed(situation: Situation, component: str, progress: Progress) -> int:
     """Return how many pods must be ready; workers come and go without making it unready."""
     worker = situation.context.spec.worker
@@ -191,7 +206,8 @@ def _needed(situation: Situation, component: str, progress: Progress) -> int:
     return progress.desired
 
 
-def _migrated(situation: Situation, waits_for: str, trouble: Trouble | None) -> Fact:
+def _migrated(situation: Situation, trouble: Trouble | None) -> Fact:
+    waits_for = situation.waits.get(names.MIGRATION, "")
     job = situation.observed.child("Job", migration_name(situation.context))
     if is_complete(job):
         return Fact(is_true=True, reason="Migrated", message="the database is what the images need")
@@ -215,15 +231,18 @@ def _paused(situation: Situation) -> Fact:
 
 
 def _available(situation: Situation) -> Fact:
-    missing = [
-        component
-        for component in NEEDED_TO_SERVE
-        if (progress := situation.progress(component)) is None or progress.ready == 0
-    ]
+    missing = [component for component in NEEDED_TO_SERVE if not _can_serve(situation, component)]
     if missing:
         told = f"not ready: {', '.join(missing)}"
         return Fact(is_true=False, reason="NotServing", message=told)
     return Fact(is_true=True, reason="AcceptingTasks", message="clients can submit tasks")
+
+
+def _can_serve(situation: Situation, component: str) -> bool:
+    if situation.context.is_external(component):
+        return _external(situation, component).is_true is True
+    progress = situation.progress(component)
+    return progress is not None and progress.ready > 0
 
 
 def _progressing(situation: Situation) -> Fact:
@@ -292,7 +311,8 @@ def _migration(situation: Situation) -> str | None:
 
 
 def _components(situation: Situation) -> list[ComponentStatus]:
-    images = situation.context.images
+    context = situation.context
+    images = context.images
     image_of = {
         names.POSTGRES: images.postgres,
         names.REDIS: images.redis,
@@ -309,6 +329,7 @@ def _components(situation: Situation) -> list[ComponentStatus]:
             image=image,
         )
         for component, image in image_of.items()
+        if not context.is_external(component)
         for progress in [situation.progress(component)]
     ]
 

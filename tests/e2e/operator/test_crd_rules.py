@@ -141,8 +141,13 @@ CREATED: dict[str, tuple[Spec, str]] = {
     "too many slots": ({"worker": {"concurrency": 65}}, "spec.worker.concurrency"),
     "negative minimum": ({"worker": {"scaling": {"min": -1}}}, "spec.worker.scaling.min"),
     "a word for a number": ({"worker": {"concurrency": "four"}}, "spec.worker.concurrency"),
-    "no Postgres": ({"postgres": {}}, "spec.postgres.managed: Required value"),
-    "no RabbitMQ": ({"rabbitmq": {}}, "spec.rabbitmq.managed: Required value"),
+    "no Postgres": ({"postgres": {}}, "set exactly one of managed and external"),
+    "two of Redis": (
+        {"redis": {"managed": {}, "external": {"secretRef": {"name": "cache"}}}},
+        "set exactly one of managed and external",
+    ),
+    "no Secret of a store": ({"redis": {"external": {}}}, "spec.redis.external.secretRef"),
+    "no RabbitMQ": ({"rabbitmq": {}}, "set exactly one of managed and external"),
 }
 NAMED = {
     "a" * 41: "metadata.name must have at most 40 characters",
@@ -165,6 +170,11 @@ CHANGED: dict[str, tuple[Spec, Spec, str]] = {
         {"rabbitmq": {"managed": {"storage": {"size": "2Gi", "class": "fast"}}}},
         "class can't be changed",
     ),
+    "a database that somebody else runs, later": (
+        {},
+        {"postgres": {"managed": None, "external": {"secretRef": {"name": "db"}}}},
+        "managed and external can't be exchanged",
+    ),
     "replicas against the autoscaler": (
         {},
         {"worker": {"replicas": 5}},
@@ -173,6 +183,11 @@ CHANGED: dict[str, tuple[Spec, Spec, str]] = {
 }
 TAKEN: dict[str, Spec] = {
     "nothing at all": {},
+    "stores of others": {
+        "postgres": {"external": {"secretRef": {"name": "db"}}},
+        "redis": {"external": {"secretRef": {"name": "cache"}, "tls": "Disabled"}},
+        "rabbitmq": {"external": {"secretRef": {"name": "mq"}}},
+    },
     "bounds themselves": {
         "api": {"accessTokenTTL": "1m", "refreshTokenTTL": "8760h", "replicas": 50},
         "worker": {

@@ -7,15 +7,17 @@ After: the builder gets a complete ``Context``.
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator_operator import names
+from orchestrator_operator.bindings import bind_managed
 from orchestrator_operator.desiring import Gates
 from orchestrator_operator.images import DefaultImages, resolve_images
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.spec import OrchestratorSpec
 
 CREDENTIALS = Credentials(
-    postgres_password="secret-of-postgres",
-    redis_password="secret-of-redis",
-    rabbitmq_password="secret-of-rabbitmq",
+    postgres=bind_managed("demo", names.POSTGRES, "secret-of-postgres"),
+    redis=bind_managed("demo", names.REDIS, "secret-of-redis"),
+    rabbitmq=bind_managed("demo", names.RABBITMQ, "secret-of-rabbitmq"),
     jwt_secret="secret-of-jwt",
     edge_key="key-of-the-edge",
 )
@@ -36,7 +38,7 @@ def a_context(spec: Mapping[str, Any] | OrchestratorSpec | None = None, **fields
         "credentials": CREDENTIALS,
         "operator_namespace": "orchestrator-system",
         "api_cluster_ip": "198.51.100.7",
-        "database_volume_uid": "00000000-0000-4000-8000-000000000002",
+        "database_identity": "00000000-0000-4000-8000-000000000002",
         **fields,
     }
     return Context(**values)

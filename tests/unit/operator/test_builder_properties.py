@@ -14,9 +14,9 @@ from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.spec import OrchestratorSpec
 
 SECRETS = (
-    CREDENTIALS.postgres_password,
-    CREDENTIALS.redis_password,
-    CREDENTIALS.rabbitmq_password,
+    CREDENTIALS.postgres.password,
+    CREDENTIALS.redis.password,
+    CREDENTIALS.rabbitmq.password,
     CREDENTIALS.jwt_secret,
     CREDENTIALS.edge_key,
 )

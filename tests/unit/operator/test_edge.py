@@ -28,9 +28,9 @@ def with_key(key: str) -> Context:
     given = CREDENTIALS
     return a_context(
         credentials=Credentials(
-            postgres_password=given.postgres_password,
-            redis_password=given.redis_password,
-            rabbitmq_password=given.rabbitmq_password,
+            postgres=given.postgres,
+            redis=given.redis,
+            rabbitmq=given.rabbitmq,
             jwt_secret=given.jwt_secret,
             edge_key=key,
         )

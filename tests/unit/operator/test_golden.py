@@ -4,13 +4,15 @@
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from operator_testing.contexts import ALL_OPEN, a_context
+from operator_testing.contexts import ALL_OPEN, CREDENTIALS, a_context
+from orchestrator_operator.bindings import Binding
 from orchestrator_operator.desiring import desired
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -75,12 +77,43 @@ SPECS: dict[str, dict[str, Any]] = {
             "sourceUrls": "Enabled",
         },
     },
+    "stores-of-others": {
+        "postgres": {"external": {"secretRef": {"name": "db"}}},
+        "redis": {"external": {"secretRef": {"name": "cache"}, "tls": "Disabled"}},
+        "rabbitmq": {"external": {"secretRef": {"name": "mq"}}},
+    },
+}
+
+
+CREDENTIALS_OF = {
+    "stores-of-others": replace(
+        CREDENTIALS,
+        postgres=Binding(
+            host="db.example.com",
+            port=6432,
+            user="app",
+            password="secret-of-postgres",
+            place="tasks",
+            is_tls=True,
+            authority="-----BEGIN CERTIFICATE-----",
+        ),
+        redis=Binding(host="cache", port=6379, place="3"),
+        rabbitmq=Binding(
+            host="mq",
+            port=5671,
+            user="app",
+            password="secret-of-rabbitmq",
+            place="tasks",
+            is_tls=True,
+        ),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_manifests_are_as_they_were(name: str) -> None:
-    plan = desired(a_context(SPECS[name]), ALL_OPEN)
+    context = a_context(SPECS[name], credentials=CREDENTIALS_OF.get(name, CREDENTIALS))
+    plan = desired(context, ALL_OPEN)
     manifests = [step.manifest for step in plan.steps]
 
     text = yaml.safe_dump_all(manifests, sort_keys=False, width=100)

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator_operator.manifests.postgres import max_connections, shared_buffers_mib
 from orchestrator_operator.scaled_pool import to_target
-from orchestrator_operator.spec import OrchestratorSpec, Resources
+from orchestrator_operator.spec import ManagedPostgres, OrchestratorSpec, Resources
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_workers_never_ask_for_more_connections_than_there_are() -> None:
     limit = to_target(spec).connection_limit_replicas
 
     assert limit is not None
-    assert limit * 7 + 11 * 9 < max_connections(spec.postgres.managed.resources)
+    assert limit * 7 + 11 * 9 < max_connections(ManagedPostgres().resources)
 
 
 def test_a_worker_can_always_run() -> None:

@@ -80,7 +80,11 @@ def test_an_empty_spec_is_valid() -> None:
         ({"api": {"files": {"quota": "10Mi"}}}, "quota must not be below maxSize"),
         ({"api": {"files": {"ttl": "9000h"}}}, "ttl must be between 1h and 8760h"),
         ({"deletionPolicy": "Keep"}, "deletionPolicy"),
-        ({"postgres": {}}, "postgres.managed"),
+        ({"postgres": {}}, "set exactly one of managed and external"),
+        (
+            {"redis": {"managed": {}, "external": {"secretRef": {"name": "theirs"}}}},
+            "set exactly one of managed and external",
+        ),
     ],
 )
 def test_a_broken_rule_is_named(spec: dict[str, Any], sentence: str) -> None:

@@ -140,7 +140,7 @@ def to_connect_arguments(settings: PostgresSettings, *, application: str) -> dic
 def _protection(settings: PostgresSettings) -> ssl.SSLContext | str:
     """Return what asyncpg calls ``ssl``."""
     if settings.ssl_mode is SslMode.VERIFY_FULL:
-        return verifying_context(settings.ca_file)
+        return verifying_context(settings.ca_file, text=settings.authority)
     return str(settings.ssl_mode)
 
 

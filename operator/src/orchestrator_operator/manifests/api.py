@@ -13,14 +13,12 @@ from orchestrator_operator.kinds import DEPLOYMENT, SERVICE, Manifest
 from orchestrator_operator.manifests.application import (
     EDGE_KEY,
     JWT_KEY,
-    POSTGRES_KEY,
-    RABBITMQ_KEY,
-    REDIS_KEY,
     application_mounts,
     application_volumes,
     credentials_hash,
     keys_environment,
     stores_environment,
+    stores_files,
 )
 from orchestrator_operator.manifests.bucket import (
     bucket_environment,
@@ -100,7 +98,7 @@ def build_api(context: Context) -> Manifest:
 
 
 def _build_pod(context: Context) -> dict[str, Any]:
-    keys = (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY, JWT_KEY, EDGE_KEY)
+    keys = (*stores_files(context), JWT_KEY, EDGE_KEY)
     given = context.credentials
     server = build_container(
         names.API,

@@ -5,17 +5,13 @@ After: ``api``, ``worker`` and ``migration`` build their pods from these parts.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import AUTHORITY, Binding
 from orchestrator_operator.manifests.context import Context, hash_of
-from orchestrator_operator.manifests.credentials import (
-    DATABASE,
-    EDGE_TOKEN,
-    POSTGRES_PORT,
-    REDIS_PORT,
-    USER,
-)
+from orchestrator_operator.manifests.credentials import EDGE_TOKEN
 from orchestrator_operator.manifests.pods import empty_volume, mount
 from orchestrator_operator.manifests.stores import (
     CREDENTIALS_ROOT,
@@ -23,35 +19,76 @@ from orchestrator_operator.manifests.stores import (
     credentials_volume,
 )
 
-POSTGRES_KEY = (names.POSTGRES, "password")
-REDIS_KEY = (names.REDIS, "password")
-RABBITMQ_KEY = (names.RABBITMQ, "uri")
+PASSWORD = "password"  # noqa: S105 - the name of a key
+URI = "uri"
 JWT_KEY = (names.JWT, "secret")
 EDGE_KEY = (names.EDGE, EDGE_TOKEN)
 
 
 def postgres_environment(context: Context) -> dict[str, str | int]:
     """Return the variables that lead to Postgres; the password is in a file."""
-    return {
+    postgres = context.credentials.postgres
+    values: dict[str, str | int] = {
         "APP_NAME": context.name,
         "APP_ENV": "production",
-        "DB_HOST": context.child(names.POSTGRES),
-        "DB_PORT": POSTGRES_PORT,
-        "DB_USER": USER,
-        "DB_NAME": DATABASE,
-        "DB_PASSWORD_FILE": _path(POSTGRES_KEY),
+        "DB_HOST": postgres.host,
+        "DB_PORT": postgres.port,
+        "DB_USER": postgres.user,
+        "DB_NAME": postgres.place,
+        "DB_PASSWORD_FILE": _path((names.POSTGRES, PASSWORD)),
     }
+    if context.is_external(names.POSTGRES):
+        values["DB_SSLMODE"] = "verify-full" if postgres.is_tls else "disable"
+    return {**values, **_authority("DB_SSLROOTCERT", names.POSTGRES, postgres)}
 
 
 def stores_environment(context: Context) -> dict[str, str | int]:
     """Return the variables that lead to all three stores."""
     return {
         **postgres_environment(context),
-        "REDIS_HOST": context.child(names.REDIS),
-        "REDIS_PORT": REDIS_PORT,
-        "REDIS_PASSWORD_FILE": _path(REDIS_KEY),
-        "RABBITMQ_URL_FILE": _path(RABBITMQ_KEY),
+        **_redis_environment(context),
+        "RABBITMQ_URL_FILE": _path((names.RABBITMQ, URI)),
+        **_authority("RABBITMQ_CA_FILE", names.RABBITMQ, context.credentials.rabbitmq),
     }
+
+
+def _redis_environment(context: Context) -> dict[str, str | int]:
+    redis = context.credentials.redis
+    values: dict[str, str | int] = {"REDIS_HOST": redis.host, "REDIS_PORT": redis.port}
+    if redis.password:
+        values["REDIS_PASSWORD_FILE"] = _path((names.REDIS, PASSWORD))
+    if context.is_external(names.REDIS):
+        values |= {"REDIS_DB": redis.place, "REDIS_TLS": str(redis.is_tls).lower()}
+        values |= {"REDIS_USERNAME": redis.user} if redis.user else {}
+    return {**values, **_authority("REDIS_CA_FILE", names.REDIS, redis)}
+
+
+def _authority(variable: str, component: str, binding: Binding) -> dict[str, str | int]:
+    return {variable: _path((component, AUTHORITY))} if binding.authority else {}
+
+
+def postgres_files(context: Context) -> list[tuple[str, str]]:
+    """Return which keys of which components' Secrets lead to Postgres."""
+    return [
+        (names.POSTGRES, PASSWORD),
+        *_authority_file(names.POSTGRES, context.credentials.postgres),
+    ]
+
+
+def stores_files(context: Context) -> list[tuple[str, str]]:
+    """Return which keys of which components' Secrets lead to all three stores."""
+    given = context.credentials
+    return [
+        *postgres_files(context),
+        *([(names.REDIS, PASSWORD)] if given.redis.password else ()),
+        *_authority_file(names.REDIS, given.redis),
+        (names.RABBITMQ, URI),
+        *_authority_file(names.RABBITMQ, given.rabbitmq),
+    ]
+
+
+def _authority_file(component: str, binding: Binding) -> list[tuple[str, str]]:
+    return [(component, AUTHORITY)] if binding.authority else []
 
 
 def keys_environment() -> dict[str, str | int]:
@@ -80,7 +117,15 @@ def application_mounts() -> list[dict[str, Any]]:
 def credentials_hash(context: Context, *more: str) -> str:
     """Return a digest of every secret that a pod of ours mounts: the stores', and ``more``."""
     given = context.credentials
-    mounted = [given.postgres_password, given.redis_password, given.rabbitmq_password]
+    bindings = {
+        names.POSTGRES: given.postgres,
+        names.REDIS: given.redis,
+        names.RABBITMQ: given.rabbitmq,
+    }
+    mounted = [
+        asdict(binding) if context.is_external(component) else binding.password
+        for component, binding in bindings.items()
+    ]
     return hash_of(*mounted, *more)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import Binding
 from orchestrator_operator.images import ResolvedImages
 from orchestrator_operator.kinds import ORCHESTRATOR, Kind, Manifest
 from orchestrator_operator.spec import OrchestratorSpec
@@ -21,13 +22,22 @@ SHORT_HASH_LENGTH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The random halves of the generated Secrets; all else in them is derived."""
+    """How the stores are reached, and the keys of the API."""
 
-    postgres_password: str = field(repr=False)
-    redis_password: str = field(repr=False)
-    rabbitmq_password: str = field(repr=False)
+    postgres: Binding
+    redis: Binding
+    rabbitmq: Binding
     jwt_secret: str = field(repr=False)
     edge_key: str = field(repr=False)
+
+    def binding(self, component: str) -> Binding:
+        """Return how a store is reached."""
+        by_component = {
+            names.POSTGRES: self.postgres,
+            names.REDIS: self.redis,
+            names.RABBITMQ: self.rabbitmq,
+        }
+        return by_component[component]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +54,19 @@ class Context:
     """Where the autoscaler connects from; the stores' policies let it in."""
     api_cluster_ip: str | None = None
     """Address of the API's Service once there is one."""
-    database_volume_uid: str | None = None
-    """Which volume the database is on, once there is one; another one has to be migrated anew."""
+    database_identity: str | None = None
+    """Which volume the database is on, once there is one, or where somebody else runs it; another
+    one has to be migrated anew."""
     initial_workers: int = 0
     """Replicas that a worker Deployment starts with; from then on the autoscaler decides."""
 
     def child(self, component: str) -> str:
         """Return the name of a component."""
         return names.child(self.name, component)
+
+    def is_external(self, component: str) -> bool:
+        """Whether a component is a store that somebody else runs."""
+        return component in self.spec.external_stores
 
     def selector(self, component: str) -> dict[str, str]:
         """Return the labels of a component's pods."""

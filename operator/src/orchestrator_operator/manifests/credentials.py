@@ -7,8 +7,9 @@ takes effect, and a Secret that was lost comes back complete. The stores read
 their password at every start (see ``postgres``, ``redis``, ``rabbitmq``).
 
 The keys follow the Service Binding specification: type, host, port, username,
-password, database, uri. The edge's key is how the API knows nginx: whoever sends it
-may say which client it speaks for.
+password, database, uri. A store that somebody else runs has such a Secret too, written
+anew from theirs on each pass: pods mount the same files either way. The edge's key is
+how the API knows nginx: whoever sends it may say which client it speaks for.
 
 Before: ``ensuring_secrets`` makes sure the random values exist.
 After: pods mount single keys; hashes of them roll the pods.
@@ -21,15 +22,13 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import AUTHORITY, USER, VIRTUAL_HOST, Binding
 from orchestrator_operator.kinds import SECRET, Manifest
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.spec import DeletionPolicy
 
-USER = "orchestrator"
-DATABASE = "orchestrator"
-POSTGRES_PORT = 5432
-REDIS_PORT = 6379
-RABBITMQ_PORT = 5672
+REDIS_PASSWORD_LINE = "auth.conf"  # noqa: S105 - the name of a key
+RABBITMQ_DEFINITIONS = "definitions.json"
 EDGE_HEADER = "X-Edge-Key"
 EDGE_TOKEN = "token"  # noqa: S105 - the name of a key
 EDGE_TOKEN_LINE = "token.conf"  # noqa: S105 - the name of a file
@@ -66,61 +65,81 @@ def build_secrets(context: Context) -> list[Manifest]:
     """Return what is applied onto the existing Secrets: labels, owner and derived keys."""
     given = context.credentials
     return [
-        _build(context, names.POSTGRES, _postgres(context, given.postgres_password)),
-        _build(context, names.REDIS, _redis(context, given.redis_password)),
-        _build(context, names.RABBITMQ, _rabbitmq(context, given.rabbitmq_password)),
+        _build(context, names.POSTGRES, _postgres(given.postgres)),
+        _build(context, names.REDIS, _redis(given.redis)),
+        _build(context, names.RABBITMQ, _rabbitmq(given.rabbitmq)),
         _build(context, names.JWT, {}),
         _build(context, names.EDGE, _edge(given.edge_key)),
     ]
 
 
 def _build(context: Context, component: str, derived: Mapping[str, str]) -> Manifest:
+    is_copy = context.is_external(component)
+    if is_copy:
+        derived = _without_own(derived) | _of_others(context.credentials.binding(component))
     data = {key: to_base64(value) for key, value in derived.items()}
     secret = build_object(context, SECRET, component, {"data": data} if data else {})
     # A Secret without an owner outlives the resource, and the next one of this name finds it.
-    if context.spec.deletion_policy is DeletionPolicy.RETAIN:
+    if context.spec.deletion_policy is DeletionPolicy.RETAIN and not is_copy:
         del secret["metadata"]["ownerReferences"]
     return secret
 
 
-def _postgres(context: Context, password: str) -> dict[str, str]:
-    host = context.child(names.POSTGRES)
-    secret = quote(password, safe="")
+def _of_others(binding: Binding) -> dict[str, str]:
+    """Return what a Secret of ours has by itself, and one of theirs is read for."""
+    authority = {AUTHORITY: binding.authority} if binding.authority else {}
+    return {"password": binding.password, **authority}
+
+
+def _without_own(derived: Mapping[str, str]) -> dict[str, str]:
+    """Return what is said to clients, without what configures a store of ours."""
+    ours = {"provider", REDIS_PASSWORD_LINE, RABBITMQ_DEFINITIONS}
+    return {key: value for key, value in derived.items() if key not in ours}
+
+
+def _postgres(binding: Binding) -> dict[str, str]:
+    query = "?sslmode=verify-full" if binding.is_tls else ""
     return {
         "type": "postgresql",
         "provider": names.APPLICATION,
-        "host": host,
-        "port": str(POSTGRES_PORT),
-        "username": USER,
-        "database": DATABASE,
-        "uri": f"postgresql://{USER}:{secret}@{host}:{POSTGRES_PORT}/{DATABASE}",
+        "host": binding.host,
+        "port": str(binding.port),
+        "username": binding.user,
+        "database": binding.place,
+        "uri": _uri("postgresql", binding, binding.place) + query,
     }
 
 
-def _redis(context: Context, password: str) -> dict[str, str]:
-    host = context.child(names.REDIS)
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+def _redis(binding: Binding) -> dict[str, str]:
+    quoted = binding.password.replace("\\", "\\\\").replace('"', '\\"')
     return {
         "type": "redis",
         "provider": names.APPLICATION,
-        "host": host,
-        "port": str(REDIS_PORT),
-        "uri": f"redis://:{quote(password, safe='')}@{host}:{REDIS_PORT}/0",
-        "auth.conf": f'requirepass "{quoted}"\n',
+        "host": binding.host,
+        "port": str(binding.port),
+        "uri": _uri("rediss" if binding.is_tls else "redis", binding, binding.place),
+        REDIS_PASSWORD_LINE: f'requirepass "{quoted}"\n',
     }
 
 
-def _rabbitmq(context: Context, password: str) -> dict[str, str]:
-    host = context.child(names.RABBITMQ)
+def _rabbitmq(binding: Binding) -> dict[str, str]:
+    # Without a name after the slash it is the virtual host of that name.
+    place = "" if binding.place == VIRTUAL_HOST else binding.place
     return {
         "type": "rabbitmq",
         "provider": names.APPLICATION,
-        "host": host,
-        "port": str(RABBITMQ_PORT),
-        "username": USER,
-        "uri": f"amqp://{USER}:{quote(password, safe='')}@{host}:{RABBITMQ_PORT}/",
-        "definitions.json": _rabbitmq_definitions(password),
+        "host": binding.host,
+        "port": str(binding.port),
+        "username": binding.user,
+        "uri": _uri("amqps" if binding.is_tls else "amqp", binding, place),
+        RABBITMQ_DEFINITIONS: _rabbitmq_definitions(binding.password),
     }
+
+
+def _uri(scheme: str, binding: Binding, place: str) -> str:
+    login = f"{quote(binding.user, safe='')}:{quote(binding.password, safe='')}"
+    host = f"[{binding.host}]" if ":" in binding.host else binding.host
+    return f"{scheme}://{login}@{host}:{binding.port}/{quote(place, safe='')}"
 
 
 def _rabbitmq_definitions(password: str) -> str:

@@ -1,6 +1,6 @@
 """The migration Job: brings the database to what API and worker expect.
 
-Named by what it is for, the two images and the database's volume, so that
+Named by what it is for, the two images and the database, so that
 another of these means another Job, and the old one is pruned. The API's image
 changes the schema; then the worker's image writes the types it can run, so that
 the API knows them even while no worker is there.
@@ -14,10 +14,10 @@ from typing import Any
 from orchestrator_operator import names
 from orchestrator_operator.kinds import JOB, Manifest
 from orchestrator_operator.manifests.application import (
-    POSTGRES_KEY,
     application_mounts,
     application_volumes,
     postgres_environment,
+    postgres_files,
 )
 from orchestrator_operator.manifests.context import Context, build_object, hash_of
 from orchestrator_operator.manifests.pods import (
@@ -39,7 +39,7 @@ def migration_name(context: Context) -> str:
 
 
 def _suffix(context: Context) -> str:
-    digest = hash_of(context.images.api, context.images.worker, context.database_volume_uid)
+    digest = hash_of(context.images.api, context.images.worker, context.database_identity)
     return f"-{digest[:JOB_HASH_LENGTH]}"
 
 
@@ -82,6 +82,6 @@ def _build_pod(context: Context) -> dict[str, Any]:
                 **shared,
             )
         ],
-        volumes=application_volumes(context, (POSTGRES_KEY,), tmp_size_limit="64Mi"),
+        volumes=application_volumes(context, postgres_files(context), tmp_size_limit="64Mi"),
         restartPolicy="Never",
     )

@@ -11,21 +11,15 @@ After: the cluster's network plugin keeps to them; probes come from the node and
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import PORTS as STORES
 from orchestrator_operator.kinds import NETWORK_POLICY, Manifest
 from orchestrator_operator.manifests.api import API_PORT, METRICS_PORT
 from orchestrator_operator.manifests.context import Context, build_object
-from orchestrator_operator.manifests.credentials import POSTGRES_PORT, RABBITMQ_PORT, REDIS_PORT
 from orchestrator_operator.manifests.edge import EDGE_PORT
 from orchestrator_operator.outside import SourceUrls
 from orchestrator_operator.spec import NetworkPolicyMode, ServiceType
 
-PORTS = {
-    names.POSTGRES: POSTGRES_PORT,
-    names.REDIS: REDIS_PORT,
-    names.RABBITMQ: RABBITMQ_PORT,
-    names.API: API_PORT,
-    names.EDGE: EDGE_PORT,
-}
+PORTS = {**STORES, names.API: API_PORT, names.EDGE: EDGE_PORT}
 FLOWS = (
     (names.EDGE, names.API),
     (names.API, names.POSTGRES),
@@ -68,7 +62,11 @@ def build_network_policies(context: Context) -> list[Manifest]:
         return []
     return [
         _build_default(context),
-        *(_build_policy(context, component) for component in COMPONENTS),
+        *(
+            _build_policy(context, component)
+            for component in COMPONENTS
+            if not context.is_external(component)
+        ),
     ]
 
 
@@ -133,10 +131,17 @@ def _egress(context: Context, component: str) -> list[dict[str, Any]]:
     # Where a cluster's DNS runs differs: a Deployment, the node itself.
     return [
         {"ports": resolve},
-        *({"to": [_pods(context, target)], "ports": _tcp(PORTS[target])} for target in targets),
+        *(_way_to(context, target) for target in targets),
         *(_bucket(context) if component in USERS_OF_THE_BUCKET else ()),
         *(_outside(context) if component == names.WORKER else ()),
     ]
+
+
+def _way_to(context: Context, component: str) -> dict[str, Any]:
+    if context.is_external(component):
+        # It is given by name, which policies don't know.
+        return {"ports": _tcp(context.credentials.binding(component).port)}
+    return {"to": [_pods(context, component)], "ports": _tcp(PORTS[component])}
 
 
 def _bucket(context: Context) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from importlib.resources import files
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import DATABASE, PORTS, USER
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.context import Context, hash_of
-from orchestrator_operator.manifests.credentials import DATABASE, POSTGRES_PORT, USER
 from orchestrator_operator.manifests.pods import (
     STORE_UID,
     build_container,
@@ -34,7 +34,7 @@ from orchestrator_operator.manifests.stores import (
     credentials_volume,
 )
 from orchestrator_operator.quantities import to_number
-from orchestrator_operator.spec import Resources
+from orchestrator_operator.spec import ManagedPostgres, Resources
 
 DATA_FOLDER = "/var/lib/postgresql/data"
 PGDATA = f"{DATA_FOLDER}/pgdata"
@@ -54,52 +54,52 @@ MIB = 2**20
 SET_ROLE = files("orchestrator_operator.manifests").joinpath("set_password.sh").read_text("utf-8")
 
 
-def build_postgres(context: Context) -> list[Manifest]:
+def build_postgres(context: Context, managed: ManagedPostgres) -> list[Manifest]:
     """Return the Service and the StatefulSet."""
-    storage = context.spec.postgres.managed.storage
+    pod = _build_pod(context, managed)
     return [
-        build_headless_service(context, names.POSTGRES, POSTGRES_PORT),
-        build_stateful_set(context, names.POSTGRES, _build_pod(context), storage),
+        build_headless_service(context, names.POSTGRES, PORTS[names.POSTGRES]),
+        build_stateful_set(context, names.POSTGRES, pod, managed.storage),
     ]
 
 
-def _build_pod(context: Context) -> dict[str, Any]:
+def _build_pod(context: Context, managed: ManagedPostgres) -> dict[str, Any]:
     return build_pod(
         context,
         names.POSTGRES,
         uid=STORE_UID,
-        initContainers=[_build_password_setter(context)],
-        containers=[_build_server(context)],
+        initContainers=[_build_password_setter(context, managed)],
+        containers=[_build_server(context, managed)],
         volumes=[
             credentials_volume(context, (names.POSTGRES, "password")),
             empty_volume("run", size_limit="16Mi"),
             empty_volume("tmp", size_limit="64Mi"),
         ],
-        config_hash=hash_of(context.credentials.postgres_password),
+        config_hash=hash_of(context.credentials.postgres.password),
         # A checkpoint on a slow disk takes its time; a kill costs a recovery and loses nothing.
         terminationGracePeriodSeconds=60,
     )
 
 
-def _build_password_setter(context: Context) -> dict[str, Any]:
+def _build_password_setter(context: Context, managed: ManagedPostgres) -> dict[str, Any]:
     return build_container(
         "set-password",
         context.images.postgres,
         command=["sh", "-c", SET_ROLE],
         env=_environment(),
-        resources=context.spec.postgres.managed.resources.to_manifest(),
+        resources=managed.resources.to_manifest(),
         volumeMounts=_mounts(),
     )
 
 
-def _build_server(context: Context) -> dict[str, Any]:
+def _build_server(context: Context, managed: ManagedPostgres) -> dict[str, Any]:
     return build_container(
         names.POSTGRES,
         context.images.postgres,
-        args=["postgres", *_settings(context.spec.postgres.managed.resources)],
+        args=["postgres", *_settings(managed.resources)],
         env=_environment(),
-        ports=[{"name": names.POSTGRES, "containerPort": POSTGRES_PORT, "protocol": "TCP"}],
-        resources=context.spec.postgres.managed.resources.to_manifest(),
+        ports=[{"name": names.POSTGRES, "containerPort": PORTS[names.POSTGRES], "protocol": "TCP"}],
+        resources=managed.resources.to_manifest(),
         volumeMounts=_mounts(),
         # The port is open during a recovery too, which must not be interrupted; whether it
         # takes queries, pg_isready knows. Over TCP: the image's first start listens elsewhere.

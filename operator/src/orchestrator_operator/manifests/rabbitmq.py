@@ -10,9 +10,10 @@ After: the API publishes, workers consume, the autoscaler asks for the queue's d
 from typing import Any
 
 from orchestrator_operator import names
+from orchestrator_operator.bindings import PORTS
 from orchestrator_operator.kinds import CONFIG_MAP, Manifest
 from orchestrator_operator.manifests.context import Context, build_object, hash_of
-from orchestrator_operator.manifests.credentials import RABBITMQ_PORT
+from orchestrator_operator.manifests.credentials import RABBITMQ_DEFINITIONS
 from orchestrator_operator.manifests.pods import (
     STORE_UID,
     build_container,
@@ -32,10 +33,10 @@ from orchestrator_operator.manifests.stores import (
     credentials_volume,
 )
 from orchestrator_operator.quantities import to_number
+from orchestrator_operator.spec import ManagedRabbitMQ
 
 CONFIG_FILE = "90-orchestrator.conf"
 PLUGINS_FILE = "enabled_plugins"
-DEFINITIONS = "definitions.json"
 PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
 NODE_NAME = "rabbit@localhost"
 """A node alone needs no name that others can resolve, and this one never changes."""
@@ -43,22 +44,22 @@ WRITE_AHEAD_LOG_BYTES = 64 * 2**20
 """The default of 512 MiB is for brokers with gigabytes of memory; messages here are tiny."""
 
 
-def build_rabbitmq(context: Context) -> list[Manifest]:
+def build_rabbitmq(context: Context, managed: ManagedRabbitMQ) -> list[Manifest]:
     """Return the ConfigMap, the Service and the StatefulSet."""
-    config = {CONFIG_FILE: _render_config(context), PLUGINS_FILE: PLUGINS}
-    storage = context.spec.rabbitmq.managed.storage
+    config = {CONFIG_FILE: _render_config(managed), PLUGINS_FILE: PLUGINS}
+    pod = _build_pod(context, managed, config)
     return [
         build_object(context, CONFIG_MAP, names.RABBITMQ, {"data": config}),
-        build_headless_service(context, names.RABBITMQ, RABBITMQ_PORT),
-        build_stateful_set(context, names.RABBITMQ, _build_pod(context, config), storage),
+        build_headless_service(context, names.RABBITMQ, PORTS[names.RABBITMQ]),
+        build_stateful_set(context, names.RABBITMQ, pod, managed.storage),
     ]
 
 
-def _render_config(context: Context) -> str:
-    limits = context.spec.rabbitmq.managed.resources.limits
+def _render_config(managed: ManagedRabbitMQ) -> str:
+    limits = managed.resources.limits
     lines = [
-        f"listeners.tcp.default = {RABBITMQ_PORT}",
-        f"load_definitions = {CREDENTIALS_ROOT}/{names.RABBITMQ}/{DEFINITIONS}",
+        f"listeners.tcp.default = {PORTS[names.RABBITMQ]}",
+        f"load_definitions = {CREDENTIALS_ROOT}/{names.RABBITMQ}/{RABBITMQ_DEFINITIONS}",
         f"raft.wal_max_size_bytes = {WRITE_AHEAD_LOG_BYTES}",
         "log.console = true",
         "log.file = false",
@@ -70,7 +71,9 @@ def _render_config(context: Context) -> str:
     return "\n".join([*lines, ""])
 
 
-def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
+def _build_pod(
+    context: Context, managed: ManagedRabbitMQ, config: dict[str, str]
+) -> dict[str, Any]:
     server = build_container(
         names.RABBITMQ,
         context.images.rabbitmq,
@@ -84,11 +87,11 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
             }
         ),
         ports=[
-            {"name": names.RABBITMQ, "containerPort": RABBITMQ_PORT, "protocol": "TCP"},
+            {"name": names.RABBITMQ, "containerPort": PORTS[names.RABBITMQ], "protocol": "TCP"},
             {"name": "management", "containerPort": 15672, "protocol": "TCP"},
             {"name": "metrics", "containerPort": 15692, "protocol": "TCP"},
         ],
-        resources=context.spec.rabbitmq.managed.resources.to_manifest(),
+        resources=managed.resources.to_manifest(),
         volumeMounts=[
             mount(DATA_VOLUME, "/var/lib/rabbitmq"),
             mount("config", f"/etc/rabbitmq/conf.d/{CONFIG_FILE}", file=CONFIG_FILE),
@@ -107,10 +110,10 @@ def _build_pod(context: Context, config: dict[str, str]) -> dict[str, Any]:
         containers=[server],
         volumes=[
             {"name": "config", "configMap": {"name": context.child(names.RABBITMQ)}},
-            credentials_volume(context, (names.RABBITMQ, DEFINITIONS)),
+            credentials_volume(context, (names.RABBITMQ, RABBITMQ_DEFINITIONS)),
             empty_volume("tmp", size_limit="64Mi"),
         ],
-        config_hash=hash_of(config, context.credentials.rabbitmq_password),
+        config_hash=hash_of(config, context.credentials.rabbitmq.password),
         # It stops in two seconds. A stop that comes while the image's entrypoint still runs is
         # lost, for the kernel keeps signals from a first process that has no handler.
         terminationGracePeriodSeconds=20,

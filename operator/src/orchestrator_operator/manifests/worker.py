@@ -14,13 +14,11 @@ from typing import Any
 from orchestrator_operator import names
 from orchestrator_operator.kinds import DEPLOYMENT, Manifest
 from orchestrator_operator.manifests.application import (
-    POSTGRES_KEY,
-    RABBITMQ_KEY,
-    REDIS_KEY,
     application_mounts,
     application_volumes,
     credentials_hash,
     stores_environment,
+    stores_files,
 )
 from orchestrator_operator.manifests.bucket import (
     bucket_environment,
@@ -104,9 +102,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
         uid=OWN_IMAGES_UID,
         containers=[worker],
         volumes=[
-            *application_volumes(
-                context, (POSTGRES_KEY, REDIS_KEY, RABBITMQ_KEY), tmp_size_limit="4Gi"
-            ),
+            *application_volumes(context, stores_files(context), tmp_size_limit="4Gi"),
             *bucket_volumes(context),
             *mail_volumes(context),
         ],
