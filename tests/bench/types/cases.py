@@ -15,7 +15,7 @@ from packaged import packaged
 
 FILE_ID = 1
 """Of a case's file, where there is no store to give it another."""
-TABLE_BYTES = 12_000_000
+TABLE_BYTES, LINES_BYTES = 12_000_000, 2_500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,18 @@ def list_cases() -> tuple[Case, ...]:
             task_type="DATA_EXPORT",
             says="12 MB of CSV to Parquet",
             payload={"format": "parquet"},
-            file=_table(),
+            file=_table(TABLE_BYTES),
+        ),
+        Case(
+            name="lines",
+            task_type="DATA_EXPORT",
+            says="2.5 MB of CSV, filtered and one column less, to JSON Lines",
+            payload={
+                "format": "jsonl",
+                "columns": [f"c{number}" for number in range(30)],
+                "filters": [{"column": "c0", "op": "gt", "value": 12}],
+            },
+            file=_table(LINES_BYTES),
         ),
         Case(name="report", task_type="REPORT_GENERATE", says="a PDF of a month's activity"),
         Case(name="clean-up", task_type="cleanup_temp", says="nothing stale"),
@@ -74,15 +85,15 @@ def find_case(name: str) -> Case:
     return {case.name: case for case in list_cases()}[name]
 
 
-def _table() -> Path:
-    """Return a table of measurements, repeated until it is as large as an export often is."""
+def _table(size_bytes: int) -> Path:
+    """Return a table of measurements, repeated until it is about as large as is asked for."""
     original = packaged("sklearn", "datasets/data/breast_cancer.csv")
-    path = Path(gettempdir()) / f"orchestrator-bench-{TABLE_BYTES}.csv"
+    path = Path(gettempdir()) / f"orchestrator-bench-{size_bytes}.csv"
     if not path.exists():
         _, *rows = original.read_text(encoding="utf-8").splitlines(keepends=True)
         header = ",".join(f"c{number}" for number in range(rows[0].count(",") + 1))
         block = "".join(rows)
         partial = path.with_suffix(".partial")
-        partial.write_text(f"{header}\n{block * (TABLE_BYTES // len(block))}", encoding="utf-8")
+        partial.write_text(f"{header}\n{block * (size_bytes // len(block))}", encoding="utf-8")
         partial.rename(path)
     return path

@@ -29,7 +29,7 @@ from tests.bench.wrk import BenchError
 from worker_bench import Bench
 
 RESULTS = Path("tests/bench/results")
-ROUND_SECONDS = 4.0
+ROUND_SECONDS = 2.5
 """Of each side; short cases are repeated more often."""
 LEAST_CALLS, MOST_CALLS = 10, 200
 SLOTS_PER_PROCESS = 2
@@ -39,7 +39,7 @@ SLOTS_PER_PROCESS = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, report, judge; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.types", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of each case; default 3")
+    parser.add_argument("--rounds", type=int, default=7, help="of each case; default 7")
     parser.add_argument("--cases", nargs="*", help="names; default all, and only then kept")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count(), help="of the work alone; default all cores"
@@ -105,6 +105,7 @@ async def _measure_case(bench: Bench, case: Case, *, rounds: int, processes: int
         name=case.name,
         task_type=case.task_type,
         says=case.says,
+        input_bytes=0 if case.file is None else case.file.stat().st_size,
         processes=processes,
         alone=alone,
         as_tasks=as_tasks,

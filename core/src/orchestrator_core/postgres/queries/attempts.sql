@@ -136,14 +136,17 @@ SELECT task_id FROM ours;
 -- result and event together. A hand-back gives the attempt back, at most $14 times a task; after
 -- that it spends one, and the last one ends the task: what waits always has an attempt left.
 -- A result is kept for $15 seconds, in its row or under its key; NULL: for good. Its key strays no
--- more.
+-- more. Contents are taken from their array by place: in what is materialised, each would be copied
+-- for every step below, through a file if it is large.
 WITH input AS (
     SELECT *
     FROM unnest(
         $1::bigint[], $2::integer[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::float8[],
-        $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[]
-    ) AS u(task_id, epoch, lease_token, verdict, error_code, error_message, delay_seconds,
-           file_name, content_type, content, sha256, object_key, object_bytes)
+        $8::text[], $9::text[], $11::bytea[], $12::text[], $13::bigint[]
+    ) WITH ORDINALITY AS u(
+        task_id, epoch, lease_token, verdict, error_code, error_message, delay_seconds,
+        file_name, content_type, sha256, object_key, object_bytes, place
+    )
 ), held AS MATERIALIZED (
     SELECT i.task_id, l.lease_owner, l.handbacks < $14::integer AS is_free_handback,
            CASE WHEN is_used_up THEN 'FAILED' ELSE i.verdict END AS verdict,
@@ -151,8 +154,8 @@ WITH input AS (
            CASE WHEN is_used_up
                 THEN 'its workers had to stop before it ended, more often than it has attempts'
                 ELSE i.error_message END AS error_message,
-           i.delay_seconds, i.file_name, i.content_type, i.content, i.sha256,
-           i.object_key, i.object_bytes, i.epoch
+           i.delay_seconds, i.file_name, i.content_type, i.sha256,
+           i.object_key, i.object_bytes, i.epoch, i.place
     FROM input i
     JOIN live_tasks l ON l.task_id = i.task_id AND l.lease_token = i.lease_token
     JOIN tasks t ON t.id = i.task_id AND t.epoch = i.epoch
@@ -195,8 +198,8 @@ WITH input AS (
         task_id, epoch, content, object_key, object_bytes, content_type, file_name, sha256,
         expires_at
     )
-    SELECT task_id, epoch, content, object_key, object_bytes, content_type, file_name, sha256,
-           clock_timestamp() + make_interval(secs => $15::float8)
+    SELECT task_id, epoch, ($10::bytea[])[place], object_key, object_bytes, content_type, file_name,
+           sha256, clock_timestamp() + make_interval(secs => $15::float8)
     FROM held
     WHERE verdict = 'COMPLETED'
 ), kept AS (
