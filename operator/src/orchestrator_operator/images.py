@@ -47,4 +47,5 @@ def resolve_images(spec: OrchestratorSpec, defaults: DefaultImages) -> ResolvedI
         part: reference.replace(VERSION_PLACEHOLDER, spec.version)
         for part, reference in defaults.model_dump().items()
     }
-    return ResolvedImages.model_validate({**derived, **spec.images.model_dump(exclude_none=True)})
+    named = spec.images.model_dump(exclude_none=True, exclude={"pull_secrets"})
+    return ResolvedImages.model_validate({**derived, **named})

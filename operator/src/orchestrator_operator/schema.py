@@ -32,6 +32,7 @@ KEPT_KEYWORDS = (
     "maxItems",
     "required",
     "x-kubernetes-int-or-string",
+    "maxProperties",
 )
 
 
@@ -69,6 +70,8 @@ def _translated(source: Schema, definitions: Schema, rules: dict[str, tuple[Rule
             else _with_nested_default(name, _translated(child, definitions, rules), node)
             for name, child in node["properties"].items()
         }
+    if "additionalProperties" in node:
+        result |= _free_form(node["additionalProperties"], definitions, rules)
     if "items" in node:
         result["items"] = _translated(node["items"], definitions, rules)
         result |= _list_semantics(result["items"], result.get("maxItems", LONGEST_LIST))
@@ -79,6 +82,17 @@ def _translated(source: Schema, definitions: Schema, rules: dict[str, tuple[Rule
     if result.get("default", ...) in (None, []):
         del result["default"]
     return result
+
+
+def _free_form(
+    values: bool | Schema,  # noqa: FBT001 - as JSON Schema has it
+    definitions: Schema,
+    rules: dict[str, tuple[Rule, ...]],
+) -> Schema:
+    """Return what says that the names of an object are the users' own."""
+    if isinstance(values, bool):
+        return {"x-kubernetes-preserve-unknown-fields": True}
+    return {"additionalProperties": _translated(values, definitions, rules)}
 
 
 def _resolved(source: Schema, definitions: Schema) -> Schema:

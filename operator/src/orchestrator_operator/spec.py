@@ -17,9 +17,10 @@ from pydantic import Field, StringConstraints
 from orchestrator_operator import names
 from orchestrator_operator.allowances import FilesSpec, RateLimitSpec, ResultsSpec
 from orchestrator_operator.external import ONE_OF, External, may_be_absent
-from orchestrator_operator.outside import SmtpSpec, SourceUrls
+from orchestrator_operator.outside import SecretReference, SmtpSpec, SourceUrls
 from orchestrator_operator.quantities import Duration, Quantity, Size, to_number, to_seconds
 from orchestrator_operator.rules import Part, Rule, duration_between
+from orchestrator_operator.templates import PodTemplate
 
 CURRENT_VERSION = "0.1.0"
 
@@ -115,6 +116,8 @@ def _resources(*, cpu: str, memory: str, memory_limit: str) -> Any:  # noqa: ANN
 class Images(Part):
     """Full image references, for mirrors and private builds; what is left out has a default."""
 
+    pull_secrets: list[SecretReference] = Field(default=[], max_length=16)
+    """Secrets with the logins of registries, for every pod."""
     api: ImageReference | None = None
     """The API, which also runs the migrations."""
     worker: ImageReference | None = None
@@ -164,6 +167,8 @@ class ApiSpec(Part):
     """What users may upload."""
     service: ServiceSpec = Field(default_factory=ServiceSpec)
     """The Service in front of the API itself, past the edge."""
+    template: PodTemplate = Field(default_factory=PodTemplate)
+    """What is added to the API's pods and to the migration's."""
 
 
 class EdgeSpec(Part):
@@ -237,6 +242,8 @@ class WorkerSpec(Part):
     source_urls: SourceUrls = SourceUrls.DISABLED
     """Enabled: tasks may name their inputs by URLs of the public internet, never of the cluster or
     of private networks."""
+    template: PodTemplate = Field(default_factory=PodTemplate)
+    """What is added to the workers' pods."""
 
 
 class StorageSpec(Part):

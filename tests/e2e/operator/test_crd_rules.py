@@ -142,6 +142,18 @@ CREATED: dict[str, tuple[Spec, str]] = {
     "negative minimum": ({"worker": {"scaling": {"min": -1}}}, "spec.worker.scaling.min"),
     "a word for a number": ({"worker": {"concurrency": "four"}}, "spec.worker.concurrency"),
     "no Postgres": ({"postgres": {}}, "set exactly one of managed and external"),
+    "a variable of the operator's": (
+        {"worker": {"template": {"env": [{"name": "DB_HOST", "value": "elsewhere"}]}}},
+        "names that begin with APP_, DB_",
+    ),
+    "a value from nowhere": (
+        {"worker": {"template": {"env": [{"name": "MODEL", "valueFrom": {}}]}}},
+        "set exactly one of secretKeyRef and configMapKeyRef",
+    ),
+    "a label of the operator's": (
+        {"api": {"template": {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}}},
+        "labels that begin with app.kubernetes.io/",
+    ),
     "two of Redis": (
         {"redis": {"managed": {}, "external": {"secretRef": {"name": "cache"}}}},
         "set exactly one of managed and external",
@@ -183,6 +195,20 @@ CHANGED: dict[str, tuple[Spec, Spec, str]] = {
 }
 TAKEN: dict[str, Spec] = {
     "nothing at all": {},
+    "templates": {
+        "images": {"pullSecrets": [{"name": "registry-login"}]},
+        "worker": {
+            "template": {
+                "metadata": {"labels": {"cost-centre": "7"}},
+                "spec": {
+                    "nodeSelector": {"kubernetes.io/os": "linux"},
+                    "tolerations": [{"key": "example.com/pool", "operator": "Exists"}],
+                    "affinity": {"podAntiAffinity": {}},
+                },
+                "env": [{"name": "MODEL", "value": "small"}],
+            }
+        },
+    },
     "stores of others": {
         "postgres": {"external": {"secretRef": {"name": "db"}}},
         "redis": {"external": {"secretRef": {"name": "cache"}, "tls": "Disabled"}},

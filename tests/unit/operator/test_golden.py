@@ -21,8 +21,18 @@ SPECS: dict[str, dict[str, Any]] = {
     "default": {},
     "everything": {
         "version": "1.2.3",
-        "images": {"worker": "registry.example/team/worker:7"},
+        "images": {
+            "worker": "registry.example/team/worker:7",
+            "pullSecrets": [{"name": "registry-login"}],
+        },
         "api": {
+            "template": {
+                "metadata": {"annotations": {"example.com/scrape": "no"}},
+                "spec": {
+                    "nodeSelector": {"pool": "services"},
+                    "tolerations": [{"key": "example.com/pool", "operator": "Exists"}],
+                },
+            },
             "replicas": 1,
             "accessTokenTTL": "5m",
             "refreshTokenTTL": "24h",
@@ -49,6 +59,29 @@ SPECS: dict[str, dict[str, Any]] = {
                 "caSecretRef": {"name": "mail-authority"},
             },
             "sourceUrls": "Enabled",
+            "template": {
+                "metadata": {"labels": {"cost-centre": "7"}},
+                "spec": {
+                    "affinity": {
+                        "nodeAffinity": {
+                            "requiredDuringSchedulingIgnoredDuringExecution": {
+                                "nodeSelectorTerms": [
+                                    {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}
+                                ]
+                            }
+                        }
+                    },
+                    "priorityClassName": "batch",
+                },
+                "env": [
+                    {"name": "MODEL", "value": "small"},
+                    {
+                        "name": "MODEL_KEY",
+                        "valueFrom": {"secretKeyRef": {"name": "model", "key": "token"}},
+                    },
+                    {"name": "ORCHESTRATOR_WORKER_CONCURRENCY", "value": "99"},
+                ],
+            },
         },
         "results": {
             "ttl": "48h",

@@ -80,6 +80,18 @@ def test_an_empty_spec_is_valid() -> None:
         ({"api": {"files": {"quota": "10Mi"}}}, "quota must not be below maxSize"),
         ({"api": {"files": {"ttl": "9000h"}}}, "ttl must be between 1h and 8760h"),
         ({"deletionPolicy": "Keep"}, "deletionPolicy"),
+        (
+            {"worker": {"template": {"env": [{"name": "DB_HOST", "value": "elsewhere"}]}}},
+            "SMTP_ are the operator's",
+        ),
+        (
+            {"worker": {"template": {"env": [{"name": "MODEL", "valueFrom": {}}]}}},
+            "set exactly one of secretKeyRef and configMapKeyRef",
+        ),
+        (
+            {"api": {"template": {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}}},
+            "labels that begin with app.kubernetes.io/",
+        ),
         ({"postgres": {}}, "set exactly one of managed and external"),
         (
             {"redis": {"managed": {}, "external": {"secretRef": {"name": "theirs"}}}},

@@ -34,6 +34,7 @@ from orchestrator_operator.manifests.pods import (
     http_get,
     spread_over_nodes,
     to_environment,
+    with_template,
 )
 from orchestrator_operator.quantities import to_number, to_seconds
 
@@ -91,7 +92,7 @@ def build_api(context: Context) -> Manifest:
                     "type": "RollingUpdate",
                     "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
                 },
-                "template": _build_pod(context),
+                "template": with_template(_build_pod(context), context.spec.api.template),
             }
         },
     )

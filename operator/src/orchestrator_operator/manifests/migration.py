@@ -25,6 +25,7 @@ from orchestrator_operator.manifests.pods import (
     build_container,
     build_pod,
     to_environment,
+    with_template,
 )
 
 JOB_HASH_LENGTH = 8
@@ -49,7 +50,7 @@ def build_migration(context: Context) -> Manifest:
         "spec": {
             "backoffLimit": RETRIES,
             "activeDeadlineSeconds": LONGEST_RUN_SECONDS,
-            "template": _build_pod(context),
+            "template": with_template(_build_pod(context), context.spec.api.template),
         }
     }
     return build_object(context, JOB, names.MIGRATION, body, suffix=_suffix(context))

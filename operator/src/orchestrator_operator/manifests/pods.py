@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator_operator import names
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.outside import SecretReference
+from orchestrator_operator.templates import PodTemplate, TemplateMetadata, TemplateSpec
 
 OWN_IMAGES_UID = 10001
 NGINX_UID = 101
@@ -85,10 +86,50 @@ def build_pod(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        **_pull_secrets(context),
         **fields,
         "containers": list(containers),
     }
     return {"metadata": metadata, "spec": spec}
+
+
+def _pull_secrets(context: Context) -> dict[str, Any]:
+    named = [{"name": secret.name} for secret in context.spec.images.pull_secrets]
+    return {"imagePullSecrets": named} if named else {}
+
+
+def with_template(pod: Mapping[str, Any], template: PodTemplate) -> dict[str, Any]:
+    """Return a pod template of ours with what the users add; where both say something, ours stays.
+
+    Variables are for the containers that do the work, not for those that prepare it.
+    """
+    if template.is_empty():
+        return dict(pod)
+    metadata = template.metadata or TemplateMetadata()
+    spec = (template.spec or TemplateSpec()).model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude_defaults=True
+    )
+    labels = {**(metadata.labels or {}), **pod["metadata"]["labels"]}
+    annotations = {**(metadata.annotations or {}), **pod["metadata"].get("annotations", {})}
+    return {
+        "metadata": {"labels": labels, **({"annotations": annotations} if annotations else {})},
+        "spec": {
+            **spec,
+            **pod["spec"],
+            "containers": [_with_variables(each, template) for each in pod["spec"]["containers"]],
+        },
+    }
+
+
+def _with_variables(container: Mapping[str, Any], template: PodTemplate) -> dict[str, Any]:
+    ours = container.get("env", [])
+    taken = {variable["name"] for variable in ours}
+    added = [
+        variable.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for variable in template.env
+        if variable.name not in taken
+    ]
+    return {**container, "env": [*ours, *added]}
 
 
 def spread_over_nodes(context: Context, component: str) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ from orchestrator_operator.manifests.pods import (
     http_get,
     spread_over_nodes,
     to_environment,
+    with_template,
 )
 from orchestrator_operator.quantities import to_seconds
 from orchestrator_operator.spec import WorkerSpec
@@ -67,7 +68,7 @@ def build_worker(context: Context) -> Manifest:
                     "type": "RollingUpdate",
                     "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},
                 },
-                "template": _build_pod(context),
+                "template": with_template(_build_pod(context), context.spec.worker.template),
             }
         },
     )
