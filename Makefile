@@ -96,6 +96,10 @@ bench: setup $(BENCH_INSTALLED) ## Measure the engine beside Celery, Dramatiq, T
 bench-handlers: setup ## Measure each task type beside its work alone; fails at 10 % overhead over 0.1 s
 	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.types $(ARGUMENTS)
 
+.PHONY: bench-scaling
+bench-scaling: setup $(BENCH_INSTALLED) ## Compare the scaling law with KEDA's rules in a model; writes tests/bench/results
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.scaling $(ARGUMENTS)
+
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate

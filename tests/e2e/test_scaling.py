@@ -14,7 +14,9 @@ from platform_under_test import Api, Platform, wait_until
 TASKS = 300
 IDLE_SECONDS = 10
 OUT_SECONDS = 10.0
-"""Promised from the first task to more than one worker."""
+"""Promised from the first task to more than one worker wanted."""
+FIRST_SECONDS, FULL_SECONDS = 8.0, 12.0
+"""Promised from the first task, with the images there, to the first worker ready and to all."""
 IN_SECONDS = 120.0
 """Idle time, a look every two seconds, and pods that have nothing to drain."""
 
@@ -46,6 +48,10 @@ class WorkerLog:
         """Return how long after ``since`` so many workers were first wanted."""
         return next((at - since for at, many, _ in self.seen if many >= wanted), float("inf"))
 
+    def first_ready_seconds(self, *, ready: int, since: float) -> float:
+        """Return how long after ``since`` so many workers were first ready."""
+        return next((at - since for at, _, many in self.seen if many >= ready), float("inf"))
+
     def _watch(self) -> None:
         while not self._stopped.wait(0.2):
             deployment = self._platform.get("deployment", f"{self._platform.name}-worker")
@@ -76,7 +82,11 @@ def test_many_tasks_wake_many_workers_and_all_end(sleeping: Platform, api: Api) 
     assert log.first_seconds(wanted=1, since=started) <= OUT_SECONDS, log.seen
     assert log.first_seconds(wanted=2, since=started) <= OUT_SECONDS, log.seen
     most = sleeping.resource()["spec"]["worker"]["scaling"]["max"]
-    assert 1 < max(wanted for _, wanted, _ in log.seen) <= most
+    assert max(wanted for _, wanted, _ in log.seen) == most
+    assert log.first_ready_seconds(ready=1, since=started) <= FIRST_SECONDS, log.seen
+    assert log.first_ready_seconds(ready=most, since=started) <= FULL_SECONDS, log.seen
+    # What kept tasks waiting longer than they should is named.
+    assert f"more than max, {most} workers" in _messages(sleeping, "TooManyReplicas")
     # Scale-in took nobody at work: no task had to begin again.
     assert {api.task(task_id)["attempts"] for task_id in ids} == {1}
 

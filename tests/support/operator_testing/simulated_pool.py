@@ -2,8 +2,8 @@
 
 One tick is one second: tasks arrive at random, workers take them, a rule looks
 and changes the number of workers. The same seed gives the same arrivals and
-service times to every rule. It is a model: a pod starts in ``BOOT_SECONDS``
-always, a claim takes no time, and nothing else in the cluster moves.
+service times to every rule. It is a model: a pod always starts in as many
+seconds, a claim takes no time, and nothing else in the cluster moves.
 
 Before: nothing; the load comes from a ``Scenario``.
 After: the regression test of the law prints the outcomes side by side.
@@ -32,6 +32,7 @@ from orchestrator_operator.worker_pods import (
 
 SLOTS_PER_POD: Final = 4
 BOOT_SECONDS: Final = 8
+"""What a law assumes until it has measured; ``simulate`` takes what was measured."""
 GRACE_SECONDS: Final = 30
 """After it a terminating pod is killed, Kubernetes' default."""
 MAX_REPLICAS: Final = 40
@@ -62,6 +63,7 @@ class Worker:
     """A pod with slots."""
 
     number: int
+    ready_at: int
     created_at: int
     tasks: list[Task] = field(default_factory=list)
     terminating_since: int | None = None
@@ -69,7 +71,7 @@ class Worker:
 
     def is_ready(self, now: int) -> bool:
         """Whether it has started and is not on its way out."""
-        return self.terminating_since is None and now >= self.created_at + BOOT_SECONDS
+        return self.terminating_since is None and now >= self.ready_at
 
     def takes_tasks(self, now: int) -> bool:
         """Whether it may claim; a cordon is heard at once."""
@@ -80,6 +82,7 @@ class Worker:
 class Pool:
     """The state of the model; a rule reads it and answers with a ``Step``."""
 
+    boot_seconds: int = BOOT_SECONDS
     now: int = 0
     queue: deque[Task] = field(default_factory=deque)
     workers: list[Worker] = field(default_factory=list)
@@ -138,10 +141,34 @@ class Result:
     unfinished_tasks: int
 
 
-def simulate(scenario: Scenario, rule: Rule, *, seed: int) -> Result:
-    """Run a scenario under a rule, from zero workers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The pool at one second."""
+
+    workers: int
+    """All that are there, those that start and those that go."""
+    waiting_tasks: int
+
+
+def simulate(
+    scenario: Scenario,
+    rule: Rule,
+    *,
+    seed: int,
+    boot_seconds: int = BOOT_SECONDS,
+    looks: list[Look] | None = None,
+) -> Result:
+    """Run a scenario under a rule, from zero workers.
+
+    Args:
+        scenario: what comes.
+        rule: how many workers there are.
+        seed: of all chance.
+        boot_seconds: from a pod's creation to readiness.
+        looks: gets one look a second.
+    """
     arrivals, chance = random.Random(seed), random.Random(seed + 1)
-    pool = Pool()
+    pool = Pool(boot_seconds=boot_seconds)
     waits: list[int] = []
     pod_seconds = changes = peak = killed = 0
     for now in range(scenario.seconds):
@@ -152,6 +179,8 @@ def simulate(scenario: Scenario, rule: Rule, *, seed: int) -> Result:
         killed += _bury(pool)
         pod_seconds += len(pool.workers)
         peak = max(peak, len(pool.workers))
+        if looks is not None:
+            looks.append(Look(workers=len(pool.workers), waiting_tasks=len(pool.queue)))
         step = rule(pool)
         if step is not None and step.replicas != len(pool.living):
             changes += 1
@@ -280,7 +309,8 @@ def _resize(pool: Pool, step: Step, chance: random.Random) -> None:
     living = pool.living
     first = max((worker.number for worker in pool.workers), default=0) + 1
     for number in range(first, first + step.replicas - len(living)):
-        pool.workers.append(Worker(number=number, created_at=pool.now))
+        ready_at = pool.now + pool.boot_seconds
+        pool.workers.append(Worker(number=number, ready_at=ready_at, created_at=pool.now))
     surplus = len(living) - step.replicas
     if surplus <= 0:
         return
