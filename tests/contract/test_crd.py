@@ -45,20 +45,29 @@ def test_every_field_says_what_it_is(path: str) -> None:
     assert "\n" not in FIELDS[path]["description"]
 
 
+AFFINITIES = {f"spec.{part}.template.spec.affinity" for part in ("api", "worker")}
+"""As Kubernetes has them; the API server judges them in the pods."""
+
+
 def test_no_field_is_a_float_and_none_is_open_ended() -> None:
     for path, field in FIELDS.items():
         assert field.get("type") != "number", path
-        assert "additionalProperties" not in field, path
+        assert ("x-kubernetes-preserve-unknown-fields" in field) == (path in AFFINITIES), path
+        if "additionalProperties" in field:
+            assert field["maxProperties"] > 0, path
+            assert field["additionalProperties"]["maxLength"] > 0, path
         if path.startswith("spec") and field.get("type") == "string":
             assert "maxLength" in field or "enum" in field, path
         if path.startswith("spec") and field.get("type") == "integer":
             assert {"minimum", "maximum"} <= field.keys(), path
 
 
-def test_every_list_merges_by_name_and_is_bounded() -> None:
+def test_every_list_merges_and_is_bounded() -> None:
     for path, field in FIELDS.items():
         if field.get("type") == "array":
-            assert field["x-kubernetes-list-type"] == "map", path
+            # Tolerations have no name to merge by; whoever writes them writes all of them.
+            kinds = {"atomic"} if path.endswith(".tolerations") else {"map", "set"}
+            assert field["x-kubernetes-list-type"] in kinds, path
             assert field["maxItems"] > 0, path
 
 

@@ -7,13 +7,14 @@ JSON object from name to reference; the same promises must hold.
 """
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from orchestrator_operator.manifests.postgres import max_connections
-from orchestrator_operator.spec import ManagedPostgres
+from orchestrator_operator.spec import ManagedPostgres, OrchestratorSpec
 from platform_under_test import wait_until
 
 if TYPE_CHECKING:
@@ -239,6 +240,27 @@ def test_nginx_serves_the_mounted_configuration_and_logs_to_the_output(edge: "Pa
     assert refusal.headers["Content-Type"] == "application/problem+json"
     logs = edge.kubectl("logs", edge.workload, "--all-pods=true")
     assert '"path":"/api/v1/tasks","status":503' in logs
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"), [([], "127.0.0.1"), (["127.0.0.0/8"], "203.0.113.9")]
+)
+def test_nginx_believes_proxies_that_it_was_told_of_and_nobody_else(
+    edge: "Part", trusted: list[str], client: str
+) -> None:
+    spec = OrchestratorSpec.model_validate({"edge": {"trustedProxies": trusted}})
+    edge.context = replace(edge.context, spec=spec)
+    edge.deploy()
+    path = f"/seen/{client}"
+
+    with edge.forward(8080) as address:
+        # Left of what the proxy adds stands what the client claims.
+        forwarded = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+        httpx.get(f"{address}{path}", headers=forwarded, timeout=20.0)
+
+    logs = edge.kubectl("logs", edge.workload, "--all-pods=true")
+    [line] = [line for line in logs.splitlines() if f'"path":"{path}"' in line]
+    assert f'"client":"{client}"' in line
 
 
 # ---------------------------------------------------------------- all

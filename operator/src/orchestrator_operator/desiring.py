@@ -18,6 +18,7 @@ from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.credentials import build_secrets
 from orchestrator_operator.manifests.disruption import build_disruption_budgets
 from orchestrator_operator.manifests.edge import build_edge
+from orchestrator_operator.manifests.ingress import build_ingress
 from orchestrator_operator.manifests.migration import build_migration
 from orchestrator_operator.manifests.network import build_network_policies
 from orchestrator_operator.manifests.postgres import build_postgres
@@ -94,6 +95,7 @@ def desired(context: Context, gates: Gates) -> Plan:
             *_steps(names.API, [build_api_service(context)]),
             *_steps(names.API, [build_api(context)], for_migration),
             *_steps(names.EDGE, build_edge(context), for_address),
+            *_steps(names.EDGE, build_ingress(context)),
             Step(
                 component=names.WORKER,
                 manifest=build_worker(context),

@@ -1,12 +1,14 @@
-"""What the platform may reach outside itself: a bucket, a mail server, files of the internet.
+"""The platform and the world: whom it may reach there, and by which name it is reached.
 
-Before: users write ``spec.results.s3``, ``spec.worker.smtp`` and ``spec.worker.sourceUrls``.
+Before: users write ``spec.results.s3``, ``spec.worker.smtp``, ``spec.worker.sourceUrls`` and
+``spec.edge.ingress``.
 After: ``manifests.bucket``, ``manifests.mail`` and ``manifests.network`` turn them into settings,
-mounts and policies.
+mounts and policies, ``manifests.ingress`` into an Ingress.
 """
 
 import re
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,6 +20,22 @@ ObjectName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253),
 ]
+
+
+NetworkBlock = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", min_length=3, max_length=43),
+    Field(description="An address with the length of a prefix, such as 10.0.0.0/16."),
+]
+
+
+def is_network_block(text: str) -> bool:
+    """Whether a text is an address with the length of a prefix."""
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
@@ -44,6 +62,33 @@ class SecretReference(Part):
 
     name: ObjectName
     """Its name."""
+
+
+class IngressSpec(Part):
+    """A name by which clients outside the cluster reach the edge.
+
+    The controller's own limits of bodies, times and buffers are set by annotations; event streams
+    must not be buffered.
+    """
+
+    host: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+        ),
+    ] = Field(min_length=1, max_length=253)
+    """The name: tasks.example.com."""
+    class_name: ObjectName | None = None
+    """Which controller serves it; left out, the cluster's default."""
+    tls_secret_ref: SecretReference | None = None
+    """A Secret with the keys tls.crt and tls.key, which cert-manager may write."""
+    annotations: (
+        Annotated[
+            dict[str, Annotated[str, StringConstraints(max_length=4096)]], Field(max_length=32)
+        ]
+        | None
+    ) = None
+    """What the controller, or one of certificates, is told."""
 
 
 class SmtpSpec(Part):

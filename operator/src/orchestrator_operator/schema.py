@@ -139,7 +139,7 @@ LONGEST_LIST = 64
 
 
 def _list_semantics(items: Schema, longest: int) -> Schema:
-    """Lists of named things merge by that name under server-side apply."""
+    """Lists of named things merge by that name under server-side apply, texts by themselves."""
     for key in ("type", "name", "username"):
         if key in items.get("required", ()):
             return {
@@ -147,4 +147,5 @@ def _list_semantics(items: Schema, longest: int) -> Schema:
                 "x-kubernetes-list-map-keys": [key],
                 "maxItems": longest,
             }
-    return {"maxItems": longest}
+    kind = "set" if items.get("type") == "string" else "atomic"
+    return {"x-kubernetes-list-type": kind, "maxItems": longest}

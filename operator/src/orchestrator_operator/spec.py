@@ -16,9 +16,17 @@ from pydantic import Field, StringConstraints
 
 from orchestrator_operator import names
 from orchestrator_operator.allowances import FilesSpec, RateLimitSpec, ResultsSpec
+from orchestrator_operator.compute import Resources, default_resources
 from orchestrator_operator.external import ONE_OF, External, may_be_absent
-from orchestrator_operator.outside import SecretReference, SmtpSpec, SourceUrls
-from orchestrator_operator.quantities import Duration, Quantity, Size, to_number, to_seconds
+from orchestrator_operator.outside import (
+    IngressSpec,
+    NetworkBlock,
+    SecretReference,
+    SmtpSpec,
+    SourceUrls,
+    is_network_block,
+)
+from orchestrator_operator.quantities import Duration, Size, to_number, to_seconds
 from orchestrator_operator.rules import Part, Rule, duration_between
 from orchestrator_operator.templates import PodTemplate
 
@@ -57,60 +65,6 @@ class ServiceType(StrEnum):
     CLUSTER_IP = "ClusterIP"
     NODE_PORT = "NodePort"
     LOAD_BALANCER = "LoadBalancer"
-
-
-class ResourceList(Part):
-    """Amounts of compute resources."""
-
-    cpu: Quantity | None = None
-    """Cores, such as `500m` or `2`."""
-    memory: Quantity | None = None
-    """Bytes, such as `512Mi`."""
-
-
-def _within_limit(resource: str) -> Rule:
-    asked, allowed = f"self.requests.{resource}", f"self.limits.{resource}"
-
-    def holds(model: "Resources") -> bool:
-        request = getattr(model.requests, resource, None)
-        limit = getattr(model.limits, resource, None)
-        return request is None or limit is None or to_number(request) <= to_number(limit)
-
-    return Rule(
-        cel=(
-            f"!has(self.requests) || !has({asked}) || !has(self.limits) || !has({allowed})"
-            f" || quantity(string({asked})).compareTo(quantity(string({allowed}))) <= 0"
-        ),
-        message=f"requests.{resource} must not be above limits.{resource}",
-        holds=holds,
-    )
-
-
-class Resources(Part):
-    """Compute resources of each pod; what is given here replaces the default as a whole."""
-
-    rules = (_within_limit("cpu"), _within_limit("memory"))
-
-    requests: ResourceList | None = None
-    """What is set aside for the pod."""
-    limits: ResourceList | None = None
-    """What the pod may use at most."""
-
-    def to_manifest(self) -> dict[str, Any]:
-        """Return it as a container's ``resources``."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _resources(*, cpu: str, memory: str, memory_limit: str) -> Any:  # noqa: ANN401 - a pydantic default
-    default: dict[str, Any] = {
-        "requests": {"cpu": cpu, "memory": memory},
-        "limits": {"memory": memory_limit},
-    }
-    # No limit on CPU by default: throttling slows a start-up and saves nobody anything.
-    return Field(
-        default_factory=lambda: Resources.model_validate(default),
-        json_schema_extra={"default": default},
-    )
 
 
 class Images(Part):
@@ -155,7 +109,7 @@ class ApiSpec(Part):
 
     replicas: int = Field(default=2, ge=1, le=50)
     """Pods of the API. At least one, because the API also publishes what is due."""
-    resources: Resources = _resources(cpu="100m", memory="160Mi", memory_limit="512Mi")
+    resources: Resources = default_resources(cpu="100m", memory="160Mi", memory_limit="512Mi")
     """Compute resources of each API pod."""
     access_token_ttl: Duration = Field(default="15m", alias="accessTokenTTL")
     """How long an access token is good."""
@@ -174,12 +128,26 @@ class ApiSpec(Part):
 class EdgeSpec(Part):
     """The nginx in front of the API that limits requests by client address."""
 
+    rules = (
+        Rule(
+            cel="!has(self.trustedProxies) || self.trustedProxies.all(each, isCIDR(each))",
+            message="trustedProxies must be blocks of addresses, such as 10.0.0.0/16",
+            field="trustedProxies",
+            holds=lambda edge: all(map(is_network_block, edge.trusted_proxies)),
+        ),
+    )
+
     replicas: int = Field(default=1, ge=1, le=20)
     """Pods of the edge. Each counts on its own: n pods let n times the rate through."""
-    resources: Resources = _resources(cpu="20m", memory="32Mi", memory_limit="128Mi")
+    resources: Resources = default_resources(cpu="20m", memory="32Mi", memory_limit="128Mi")
     """Compute resources of each edge pod."""
     service: ServiceSpec = Field(default_factory=ServiceSpec)
     """The Service in front of the edge."""
+    ingress: IngressSpec | None = None
+    """A name by which clients outside the cluster reach the edge."""
+    trusted_proxies: list[NetworkBlock] = Field(default=[], max_length=32)
+    """Where proxies before the edge connect from, such as the pods of an ingress controller:
+    10.0.0.0/16. Their X-Forwarded-For is believed; without it all their clients count as one."""
 
 
 class ScalingSpec(Part):
@@ -233,7 +201,7 @@ class WorkerSpec(Part):
     """How long one attempt may take. A pod that must go gets this long, up to one hour."""
     replicas: int = Field(default=1, ge=0, le=1000)
     """Workers in the modes Fixed and External; the path of /scale."""
-    resources: Resources = _resources(cpu="100m", memory="192Mi", memory_limit="1Gi")
+    resources: Resources = default_resources(cpu="100m", memory="192Mi", memory_limit="1Gi")
     """Compute resources of each worker pod."""
     scaling: ScalingSpec = Field(default_factory=ScalingSpec)
     """How the number of workers is found."""
@@ -289,14 +257,14 @@ class ManagedPostgres(Part):
 
     storage: StorageSpec = _storage("10Gi")
     """The volume of the database."""
-    resources: Resources = _resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
+    resources: Resources = default_resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
     """Compute resources; a quarter of the memory limit becomes shared_buffers."""
 
 
 class ManagedRedis(Part):
     """A Redis that the operator runs. It keeps nothing that must last, so it has no volume."""
 
-    resources: Resources = _resources(cpu="20m", memory="64Mi", memory_limit="256Mi")
+    resources: Resources = default_resources(cpu="20m", memory="64Mi", memory_limit="256Mi")
     """Compute resources; three quarters of the memory limit become maxmemory."""
 
 
@@ -305,7 +273,7 @@ class ManagedRabbitMQ(Part):
 
     storage: StorageSpec = _storage("2Gi")
     """The volume of the broker."""
-    resources: Resources = _resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
+    resources: Resources = default_resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
     """Compute resources."""
 
 

@@ -30,6 +30,7 @@ from orchestrator_operator.conditions import (
 )
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.context import Context
+from orchestrator_operator.manifests.ingress import public_address
 from orchestrator_operator.manifests.migration import migration_name
 from orchestrator_operator.observing import Observed
 from orchestrator_operator.problems import Problem
@@ -354,7 +355,7 @@ def _endpoints(context: Context) -> Endpoints:
     def address(component: str) -> str:
         return f"http://{context.child(component)}.{context.namespace}.svc"
 
-    return Endpoints(api=address(names.API), edge=address(names.EDGE))
+    return Endpoints(api=address(names.API), edge=public_address(context) or address(names.EDGE))
 
 
 def announce(resource: Manifest, now: datetime) -> OrchestratorStatus | None:

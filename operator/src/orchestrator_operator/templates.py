@@ -55,7 +55,7 @@ class Toleration(Part):
     """Of the taint, with operator Equal."""
     effect: TaintEffect | None = None
     """Of the taint; left out, every one."""
-    toleration_seconds: int | None = Field(default=None, ge=0)
+    toleration_seconds: int | None = Field(default=None, ge=0, le=31_536_000)
     """How long a pod may stay on a node with such a taint, with effect NoExecute."""
 
 

@@ -150,10 +150,41 @@ CREATED: dict[str, tuple[Spec, str]] = {
         {"worker": {"template": {"env": [{"name": "MODEL", "valueFrom": {}}]}}},
         "set exactly one of secretKeyRef and configMapKeyRef",
     ),
+    "two values": (
+        {
+            "worker": {
+                "template": {
+                    "env": [
+                        {
+                            "name": "MODEL",
+                            "value": "small",
+                            "valueFrom": {"secretKeyRef": {"name": "model", "key": "token"}},
+                        }
+                    ]
+                }
+            }
+        },
+        "value and valueFrom can't stand together",
+    ),
+    "an annotation of the operator's": (
+        {
+            "api": {
+                "template": {
+                    "metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "7"}}
+                }
+            }
+        },
+        "annotations that begin with app.kubernetes.io/",
+    ),
     "a label of the operator's": (
         {"api": {"template": {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}}},
         "labels that begin with app.kubernetes.io/",
     ),
+    "no block of addresses": (
+        {"edge": {"trustedProxies": ["300.0.0.0/8"]}},
+        "trustedProxies must be blocks of addresses",
+    ),
+    "no name of a host": ({"edge": {"ingress": {"host": "two words"}}}, "spec.edge.ingress.host"),
     "two of Redis": (
         {"redis": {"managed": {}, "external": {"secretRef": {"name": "cache"}}}},
         "set exactly one of managed and external",
@@ -195,6 +226,12 @@ CHANGED: dict[str, tuple[Spec, Spec, str]] = {
 }
 TAKEN: dict[str, Spec] = {
     "nothing at all": {},
+    "an ingress": {
+        "edge": {
+            "ingress": {"host": "tasks.example.com", "tlsSecretRef": {"name": "tasks-tls"}},
+            "trustedProxies": ["10.0.0.0/16", "fd00::/8"],
+        }
+    },
     "templates": {
         "images": {"pullSecrets": [{"name": "registry-login"}]},
         "worker": {

@@ -12,6 +12,7 @@ from orchestrator_operator.manifests.api import build_api
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.manifests.credentials import build_secrets, from_base64
 from orchestrator_operator.manifests.edge import build_edge, render_config
+from orchestrator_operator.manifests.ingress import build_ingress, public_address
 from orchestrator_operator.manifests.network import build_network_policies
 
 
@@ -114,3 +115,27 @@ def test_only_namespaces_that_are_marked_for_it_read_metrics() -> None:
     labels = {"taskorchestrator.dev/monitoring": "allowed"}
     assert rule["from"] == [{"namespaceSelector": {"matchLabels": labels}}]
     assert len(rule["ports"]) == 1
+
+
+def test_an_ingress_is_where_clients_are_told_to_go() -> None:
+    context = a_context({"edge": {"ingress": {"host": "tasks.example.com"}}})
+    [ingress] = build_ingress(context)
+    secured = a_context(
+        {"edge": {"ingress": {"host": "tasks.example.com", "tlsSecretRef": {"name": "tls"}}}}
+    )
+
+    [rule] = ingress["spec"]["rules"]
+    [path] = rule["http"]["paths"]
+    assert rule["host"] == "tasks.example.com"
+    assert path["backend"]["service"] == {"name": "demo-edge", "port": {"number": 80}}
+    assert public_address(context) == "http://tasks.example.com"
+    assert public_address(secured) == "https://tasks.example.com"
+    assert build_ingress(a_context()) == []
+
+
+def test_no_proxy_is_believed_unless_it_is_named() -> None:
+    config = render_config(a_context())
+    trusting = render_config(a_context({"edge": {"trustedProxies": ["10.0.0.0/16"]}}))
+
+    assert "real_ip" not in config
+    assert "set_real_ip_from 10.0.0.0/16;\n  real_ip_header X-Forwarded-For;" in trusting

@@ -46,7 +46,17 @@ SPECS: dict[str, dict[str, Any]] = {
             },
             "files": {"maxSize": "20Mi", "quota": "200Mi", "ttl": "24h"},
         },
-        "edge": {"replicas": 3, "service": {"type": "LoadBalancer"}},
+        "edge": {
+            "replicas": 3,
+            "service": {"type": "LoadBalancer"},
+            "ingress": {
+                "host": "tasks.example.com",
+                "className": "nginx",
+                "tlsSecretRef": {"name": "tasks-tls"},
+                "annotations": {"cert-manager.io/issuer": "letters"},
+            },
+            "trustedProxies": ["10.0.0.0/16", "fd00::/8"],
+        },
         "worker": {
             "concurrency": 16,
             "taskTimeout": "2h",

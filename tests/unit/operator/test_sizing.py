@@ -2,9 +2,10 @@
 
 import pytest
 
+from orchestrator_operator.compute import Resources
 from orchestrator_operator.manifests.postgres import max_connections, shared_buffers_mib
 from orchestrator_operator.scaled_pool import to_target
-from orchestrator_operator.spec import ManagedPostgres, OrchestratorSpec, Resources
+from orchestrator_operator.spec import ManagedPostgres, OrchestratorSpec
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,9 @@ def test_an_empty_spec_is_valid() -> None:
             {"api": {"template": {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}}},
             "labels that begin with app.kubernetes.io/",
         ),
+        ({"edge": {"trustedProxies": ["300.0.0.0/8"]}}, "trustedProxies must be blocks"),
+        ({"edge": {"trustedProxies": ["10.0.0.1; deny all/8"]}}, "trustedProxies"),
+        ({"edge": {"ingress": {"host": "two words"}}}, "ingress.host"),
         ({"postgres": {}}, "set exactly one of managed and external"),
         (
             {"redis": {"managed": {}, "external": {"secretRef": {"name": "theirs"}}}},

@@ -9,6 +9,7 @@ After: clients.
 """
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -71,10 +72,20 @@ def render_config(context: Context) -> str:
         "UPSTREAM": f"{host}:{SERVICE_PORT}",
         "BODY_LIMIT_BYTES": str(BODY_LIMIT_BYTES),
         "FILE_LIMIT_BYTES": str(file_limit_bytes(context)),
+        "TRUSTED_PROXIES": _trust(context.spec.edge.trusted_proxies),
         "TOKEN_FILE": f"{CREDENTIALS_ROOT}/{names.EDGE}/{EDGE_TOKEN_LINE}",
     }
     # An unknown name is an error here, not a word that nginx would stumble over.
     return re.sub(r"%(\w+)%", lambda found: values[found[1]], NGINX_CONFIG)
+
+
+def _trust(blocks: Sequence[str]) -> str:
+    """Return the lines by which nginx believes these about their clients' addresses."""
+    if not blocks:
+        return ""
+    trusted = "".join(f"  set_real_ip_from {block};\n" for block in blocks)
+    # The last address that no trusted proxy has is the client's; what it claims itself is before.
+    return f"{trusted}  real_ip_header X-Forwarded-For;\n  real_ip_recursive on;\n"
 
 
 def _build_deployment(context: Context, config: dict[str, str]) -> Manifest:

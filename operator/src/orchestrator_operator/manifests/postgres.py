@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator_operator import names
 from orchestrator_operator.bindings import DATABASE, PORTS, USER
+from orchestrator_operator.compute import Resources
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.context import Context, hash_of
 from orchestrator_operator.manifests.pods import (
@@ -34,7 +35,7 @@ from orchestrator_operator.manifests.stores import (
     credentials_volume,
 )
 from orchestrator_operator.quantities import to_number
-from orchestrator_operator.spec import ManagedPostgres, Resources
+from orchestrator_operator.spec import ManagedPostgres
 
 DATA_FOLDER = "/var/lib/postgresql/data"
 PGDATA = f"{DATA_FOLDER}/pgdata"
