@@ -16,12 +16,6 @@ from orchestrator_operator.observing import Observed
 from orchestrator_operator.spec import OrchestratorSpec, ScalingMode
 from orchestrator_operator.workloads import is_complete, is_serving
 
-_NOWHERE = Binding(host="", port=0)
-NO_CREDENTIALS = Credentials(
-    postgres=_NOWHERE, redis=_NOWHERE, rabbitmq=_NOWHERE, jwt_secret="", edge_key=""
-)
-"""For a look that writes nothing."""
-
 
 def derive_context(  # noqa: PLR0913 - each is a fact of another source
     resource: Manifest,

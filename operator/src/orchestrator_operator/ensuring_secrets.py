@@ -27,6 +27,8 @@ from orchestrator_operator.problems import SECRET_INCOMPLETE, Problem
 from orchestrator_operator.spec import OrchestratorSpec
 
 RANDOM_BYTES = 32
+NOWHERE = Binding(host="", port=0)
+"""For a look at a store whose Secret is not read."""
 
 RandomText = Callable[[], str]
 
@@ -76,6 +78,24 @@ async def ensure_secrets(
             jwt_secret=_value(found[names.JWT], names.JWT),
             edge_key=_value(found[names.EDGE], names.EDGE),
         ),
+    )
+
+
+async def look_at_secrets(
+    cluster: Cluster, resource: Manifest, spec: OrchestratorSpec
+) -> Credentials:
+    """Return what others' Secrets say of their stores, for a look that writes nothing."""
+    bindings = dict.fromkeys(PORTS, NOWHERE)
+    for component, external in spec.external_stores.items():
+        binding = await _read_external(cluster, resource, component, external)
+        if isinstance(binding, Binding):
+            bindings[component] = binding
+    return Credentials(
+        postgres=bindings[names.POSTGRES],
+        redis=bindings[names.REDIS],
+        rabbitmq=bindings[names.RABBITMQ],
+        jwt_secret="",
+        edge_key="",
     )
 
 

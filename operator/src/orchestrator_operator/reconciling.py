@@ -15,9 +15,9 @@ from orchestrator_operator import names
 from orchestrator_operator.acting import Actor
 from orchestrator_operator.applying import Cluster, ObjectRefusedError
 from orchestrator_operator.companions import Companion
-from orchestrator_operator.deriving import NO_CREDENTIALS, derive_context, derive_gates
+from orchestrator_operator.deriving import derive_context, derive_gates
 from orchestrator_operator.desiring import desired, key_of
-from orchestrator_operator.ensuring_secrets import ensure_secrets
+from orchestrator_operator.ensuring_secrets import ensure_secrets, look_at_secrets
 from orchestrator_operator.guarding import guard, is_paused
 from orchestrator_operator.images import DefaultImages, resolve_images
 from orchestrator_operator.kinds import ORCHESTRATOR, Manifest
@@ -104,7 +104,8 @@ class Reconciler:
     ) -> Verdict:
         """Report on a paused resource; nothing but its status is written."""
         observed = await self._observe(resource)
-        context = self._derive(resource, spec, observed, NO_CREDENTIALS, companion)
+        credentials = await look_at_secrets(self.cluster, resource, spec)
+        context = self._derive(resource, spec, observed, credentials, companion)
         situation = Situation(
             resource=resource,
             context=context,

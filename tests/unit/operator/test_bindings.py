@@ -223,6 +223,17 @@ async def test_a_secret_of_others_that_is_gone_is_told_and_nothing_stops() -> No
     assert world.child("Deployment", "api") == before
 
 
+async def test_a_paused_platform_on_stores_of_others_is_still_known_to_be_migrated() -> None:
+    world = await a_world_on_others()
+    world.annotate({"taskorchestrator.dev/reconcile": "paused"})
+
+    await world.make_pass()
+
+    assert world.condition("Paused")[0] == "True"
+    assert world.condition("Migrated") == ("True", "Migrated")
+    assert world.condition("Ready")[0] == "True"
+
+
 async def test_copies_of_others_secrets_go_with_the_resource() -> None:
     world = await a_world_on_others()
 
