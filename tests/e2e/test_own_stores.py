@@ -19,6 +19,7 @@ import pytest
 
 import services
 from loopback import LOOPBACK, make_certificate
+from own_stores import await_postgres
 from platform_under_test import Api, Platform, Tunnel, kubectl, namespace, wait_until
 
 READY_SECONDS = 90.0
@@ -68,6 +69,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         )
         redis = stack.enter_context(services.redis(password=password, addresses=list(addresses)))
         rabbitmq = stack.enter_context(services.rabbitmq(addresses=list(addresses)))
+        asyncio.run(await_postgres(postgres.port))
         asyncio.run(_make_database(postgres.port, password))
         services.await_broker(rabbitmq)
         _make_virtual_host(rabbitmq, password)

@@ -107,7 +107,7 @@ async def publish_installed_types(settings: PostgresSettings) -> None:
 
 async def make_template(port: int) -> None:
     """Migrate once; each test's database is a copy, which takes a tenth of a second."""
-    await _await_postgres(port)
+    await await_postgres(port)
     await administer(port, "CREATE DATABASE migrated")
     connection = await asyncpg.connect(
         host="127.0.0.1", port=port, user="postgres", database="migrated"
@@ -119,7 +119,7 @@ async def make_template(port: int) -> None:
         await connection.close()
 
 
-async def _await_postgres(port: int) -> None:
+async def await_postgres(port: int) -> None:
     """Wait until the server that listens already also lets us in."""
     async with asyncio.timeout(services.START_SECONDS):
         while True:

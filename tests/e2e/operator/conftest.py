@@ -4,7 +4,6 @@ Before: the operator's chart is installed, for all namespaces.
 After: tests damage, change and delete these without regard for others.
 """
 
-import contextlib
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from platform_under_test import Platform, kubectl, namespace, wait_until
+from operator_outage import operator_outage
+from platform_under_test import Platform, namespace
 
 READY_SECONDS = 90.0
 TINY: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
@@ -61,28 +61,5 @@ def small(home: str, apply: Apply) -> Platform:
 @pytest.fixture
 def operator_away() -> Iterator[None]:
     """The time in which no operator runs."""
-    [deployment] = json.loads(
-        kubectl(
-            *("get", "deployments", "-A", "-o", "json"),
-            *("-l", "app.kubernetes.io/name=orchestrator-operator"),
-        )
-    )["items"]
-    metadata = deployment["metadata"]
-    where = ("-n", metadata["namespace"])
-
-    def scale(replicas: int) -> None:
-        kubectl(*where, "scale", "deployment", metadata["name"], f"--replicas={replicas}")
-
-    def pods() -> list[Any]:
-        selector = "app.kubernetes.io/name=orchestrator-operator"
-        found = json.loads(kubectl(*where, "get", "pods", "-l", selector, "-o", "json"))
-        return list(found["items"])
-
-    with contextlib.ExitStack() as stack:
-        stack.callback(
-            kubectl, *where, "rollout", "status", "deployment", metadata["name"], "--timeout=50s"
-        )
-        stack.callback(scale, 1)
-        scale(0)
-        wait_until(lambda: not pods(), seconds=40, what="the operator to be gone")
+    with operator_outage():
         yield

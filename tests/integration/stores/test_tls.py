@@ -16,7 +16,7 @@ from orchestrator_core.errors import SettingsError, StoreUnavailableError
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSettings
-from own_stores import MIGRATIONS
+from own_stores import MIGRATIONS, await_postgres
 
 Certificate = tuple[Path, Path]
 
@@ -47,6 +47,7 @@ def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 @pytest.fixture(scope="module")
 def postgres_over_tls(certificate: Certificate) -> Iterator[services.Service]:
     with services.postgres(certificate=certificate) as server:
+        asyncio.run(await_postgres(server.port))
         yield server
 
 

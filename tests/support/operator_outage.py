@@ -1,0 +1,40 @@
+"""Times in which no operator runs.
+
+Before: the operator's chart is installed.
+After: it runs again, whatever happened meanwhile.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from platform_under_test import kubectl, wait_until
+
+SELECTOR = "app.kubernetes.io/name=orchestrator-operator"
+
+
+@contextlib.contextmanager
+def operator_outage() -> Iterator[None]:
+    """Take the operator away until the context ends."""
+    found = kubectl("get", "deployments", "-A", "-o", "json", "-l", SELECTOR)
+    [deployment] = json.loads(found)["items"]
+    metadata = deployment["metadata"]
+    where = ("-n", metadata["namespace"])
+
+    def scale(replicas: int) -> None:
+        kubectl(*where, "scale", "deployment", metadata["name"], f"--replicas={replicas}")
+
+    def pods() -> list[Any]:
+        return list(
+            json.loads(kubectl(*where, "get", "pods", "-l", SELECTOR, "-o", "json"))["items"]
+        )
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(
+            kubectl, *where, "rollout", "status", "deployment", metadata["name"], "--timeout=50s"
+        )
+        stack.callback(scale, 1)
+        scale(0)
+        wait_until(lambda: not pods(), seconds=40, what="the operator to be gone")
+        yield
