@@ -13,7 +13,7 @@ import pytest
 
 from platform_under_test import Api, Platform, wait_until
 
-TASKS = int(os.environ.get("ORCHESTRATOR_SCALE_IN_TASKS", "72"))
+TASKS = int(os.environ.get("ORCHESTRATOR_SCALE_IN_TASKS", "120"))
 SHORTEST, LONGEST = map(
     float, os.environ.get("ORCHESTRATOR_SCALE_IN_SECONDS", "3-9").split("-", maxsplit=1)
 )

@@ -337,7 +337,7 @@ async def test_logins_by_the_hundred_keep_nobody_else_waiting(
 
         async with asyncio.TaskGroup() as group:
             logins = [
-                group.create_task(client.post("/auth/login", json=credentials)) for _ in range(200)
+                group.create_task(client.post("/auth/login", json=credentials)) for _ in range(100)
             ]
             while not all(login.done() for login in logins):
                 began = time.monotonic()
@@ -345,7 +345,7 @@ async def test_logins_by_the_hundred_keep_nobody_else_waiting(
                 durations.append(time.monotonic() - began)
 
     statuses = [login.result().status_code for login in logins]
-    assert statuses.count(401) + statuses.count(503) == 200
+    assert statuses.count(401) + statuses.count(503) == 100
     assert statuses.count(401) >= 18
     assert len(durations) > 10
     assert sorted(durations)[int(0.99 * len(durations))] < 1

@@ -19,6 +19,8 @@ from orchestrator_core.settings import AmqpSettings, PostgresSettings, RedisSett
 from own_stores import MIGRATIONS, await_postgres
 
 Certificate = tuple[Path, Path]
+HANDSHAKE_SECONDS = 10.0
+"""Under test is whom we believe, not how soon: other tests run beside these."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,11 @@ async def test_a_name_that_the_certificate_lacks_is_refused(
 ) -> None:
     async with behind_tls(redis_service.port, misnamed) as port:
         settings = RedisSettings(
-            REDIS_HOST=LOOPBACK, REDIS_PORT=port, REDIS_TLS=True, REDIS_CA_FILE=misnamed[0]
+            REDIS_HOST=LOOPBACK,
+            REDIS_PORT=port,
+            REDIS_TLS=True,
+            REDIS_CA_FILE=misnamed[0],
+            timeout_seconds=HANDSHAKE_SECONDS,
         )
         async with RedisConnection.open(settings) as connection:
             with pytest.raises(StoreUnavailableError, match=r"(?i)certificate"):
@@ -171,7 +177,11 @@ async def test_redis_is_reached_over_tls(
     async with behind_tls(redis_service.port, certificate) as port:
         for ca_file, is_good in ((certificate[0], True), (stranger, False), (None, False)):
             settings = RedisSettings(
-                REDIS_HOST=LOOPBACK, REDIS_PORT=port, REDIS_TLS=True, REDIS_CA_FILE=ca_file
+                REDIS_HOST=LOOPBACK,
+                REDIS_PORT=port,
+                REDIS_TLS=True,
+                REDIS_CA_FILE=ca_file,
+                timeout_seconds=HANDSHAKE_SECONDS,
             )
             async with RedisConnection.open(settings) as connection:
                 if is_good:
