@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 from pydantic import SecretStr
+from redis import Redis
 
 import services
 from api_clients import api_settings
@@ -84,6 +85,9 @@ def own_stores(
     For fixtures of a whole module, where no event loop runs.
     """
     name = asyncio.run(create_database(postgres.port))
+    # What is cached of another database's task 1 has the same key and the same seal.
+    with Redis(host="127.0.0.1", port=redis.port) as client:
+        client.flushall()
     try:
         with own_vhost(rabbitmq) as amqp:
             settings = settings_of(postgres.port, name)

