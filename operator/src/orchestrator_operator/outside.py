@@ -22,6 +22,9 @@ ObjectName = Annotated[
 ]
 
 
+Entries = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=4096)]], Field(max_length=32)
+]
 NetworkBlock = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$", min_length=3, max_length=43),
@@ -82,12 +85,7 @@ class IngressSpec(Part):
     """Which controller serves it; left out, the cluster's default."""
     tls_secret_ref: SecretReference | None = None
     """A Secret with the keys tls.crt and tls.key, which cert-manager may write."""
-    annotations: (
-        Annotated[
-            dict[str, Annotated[str, StringConstraints(max_length=4096)]], Field(max_length=32)
-        ]
-        | None
-    ) = None
+    annotations: Entries | None = None
     """What the controller, or one of certificates, is told."""
 
 

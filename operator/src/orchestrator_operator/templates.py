@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from orchestrator_operator.outside import ObjectName
+from orchestrator_operator.outside import Entries, ObjectName
 from orchestrator_operator.rules import Part, Rule
 
 RESERVED_LABELS = ("app.kubernetes.io/", "taskorchestrator.dev/")
@@ -23,9 +23,6 @@ MOST_ENTRIES = 32
 Key = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
 TaintKey = Annotated[
     str, StringConstraints(pattern=r"^[-._/a-zA-Z0-9]+$", min_length=1, max_length=316)
-]
-Entries = Annotated[
-    dict[str, Annotated[str, StringConstraints(max_length=4096)]], Field(max_length=MOST_ENTRIES)
 ]
 
 
