@@ -28,6 +28,8 @@ NO_LIMITS = json.dumps(
     }
 )
 """As good as none: a test that is about limits sets its own."""
+LIFESPAN_SECONDS = 30.0
+"""As long as Kubernetes gives a pod to stop; what it needs is the sum of deadlines of its own."""
 
 RESIZE_SCHEMA = {
     "type": "object",
@@ -78,7 +80,10 @@ async def serving(settings: ProcessSettings) -> AsyncIterator[httpx.AsyncClient]
             scope["state"] = dict(scope["state"])
         await app(scope, receive, send)
 
-    async with LifespanManager(with_state_of_its_own) as running:
+    manager = LifespanManager(
+        with_state_of_its_own, startup_timeout=LIFESPAN_SECONDS, shutdown_timeout=LIFESPAN_SECONDS
+    )
+    async with manager as running:
         transport = httpx.ASGITransport(app=running.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
             yield client

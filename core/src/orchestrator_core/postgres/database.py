@@ -43,6 +43,9 @@ ABSENCES = (
 """What asyncpg raises when Postgres is not there, not ready or not able; it may be again later."""
 ACQUIRE_SECONDS = 1.0
 """Waiting longer for a free connection means that Postgres does not keep up: answer 503 instead."""
+RELEASE_SECONDS = 0.25
+"""A statement that was given up is cancelled by a call to the server before its connection is used
+again. A server that does not answer that either is left: whoever gave up wants to answer now."""
 
 
 class Database:
@@ -102,11 +105,12 @@ class Database:
             RowRefusedError: Postgres refused the data itself.
         """
         try:
-            async with (
-                asyncio.timeout(self._deadline_seconds),
-                self._pool.acquire(timeout=self._acquire_seconds) as connection,
-            ):
-                yield connection
+            async with asyncio.timeout(self._deadline_seconds):
+                connection = await self._pool.acquire(timeout=self._acquire_seconds)
+                try:
+                    yield connection
+                finally:
+                    await self._pool.release(connection, timeout=RELEASE_SECONDS)
         except _ROW_FAULTS as error:
             raise RowRefusedError(f"{attempted}: {error}") from error
         except ABSENCES as error:
