@@ -103,13 +103,15 @@ bench-scaling: setup $(BENCH_INSTALLED) ## Compare the scaling law with KEDA's r
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate
-generate: setup services ## Write generated files again: the CRD, the chart's copy, schema.sql, golden files
+generate: setup services ## Write generated files again: the CRD, the chart's copy and README, schema.sql, golden files
 	$(BIN)/python -m orchestrator_operator.crd
+	$(BIN)/python -m hack.chart_readme
 	ORCHESTRATOR_UPDATE_GOLDEN=1 $(PYTEST) -q tests/unit/operator tests/integration/stores/test_schema.py
 
 .PHONY: verify
 verify: setup ## Fail when a generated file is out of date
 	$(BIN)/python -m orchestrator_operator.crd --check
+	$(BIN)/python -m hack.chart_readme --check
 
 .PHONY: lock
 lock: setup ## Resolve all dependencies again into requirements/*.txt (hashes, no download addresses)

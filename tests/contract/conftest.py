@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from orchestrator_operator import names
-from orchestrator_operator.bindings import bind_managed
+from orchestrator_operator.bindings import PORTS, bind_managed
 from orchestrator_operator.images import DefaultImages, ResolvedImages
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.manifests.credentials import SOURCE_KEYS, build_new_secret, build_secrets
@@ -155,9 +155,7 @@ class Part:
 
 def credentials(password: str) -> Credentials:
     return Credentials(
-        postgres=bind_managed(RESOURCE, names.POSTGRES, password),
-        redis=bind_managed(RESOURCE, names.REDIS, password),
-        rabbitmq=bind_managed(RESOURCE, names.RABBITMQ, password),
+        stores={store: bind_managed(RESOURCE, store, password) for store in PORTS},
         jwt_secret=password,
         edge_key=password,
     )

@@ -2,22 +2,80 @@
 
 import json
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from hack.chart_readme import read_values
 from orchestrator_core.settings import read_settings
 from orchestrator_operator.crd import build_crd
 from orchestrator_operator.kinds import WATCHED_CHILDREN, Kind
 from orchestrator_operator.names import NAME_LABEL, OPERATOR_APPLICATION
 from orchestrator_operator.settings import OperatorSettings
+from platform_under_test import kubectl
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/orchestrator-operator"
 RULES = Path(__file__).parent / "golden/operator_rules.yaml"
 HELM_SECONDS = 30
+CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a value does: the first object of a kind gets something at a path."""
+
+    setting: str
+    kind: str
+    path: str
+    expected: object
+
+
+def on_the_pod(setting: str, path: str, expected: object) -> Effect:
+    return Effect(f"--set-json={setting}", "Deployment", f"spec.template.{path}", expected)
+
+
+TOLERATIONS = [{"key": "dedicated", "operator": "Exists"}]
+AFFINITY: dict[str, Any] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+RESOURCES = {"limits": {"memory": "1Gi"}, "requests": {"cpu": "1", "memory": "96Mi"}}
+MINE = "--set=orchestrator.create=true,orchestrator.name=mine"
+TWO = "--set=orchestrator.create=true,orchestrator.spec.worker.concurrency=2"
+CRD = "CustomResourceDefinition"
+EFFECTS = {
+    "image": on_the_pod('image="a/b:1"', "spec.containers.0.image", "a/b:1"),
+    "imagePullPolicy": on_the_pod(
+        'imagePullPolicy="Always"', "spec.containers.0.imagePullPolicy", "Always"
+    ),
+    "imagePullSecrets": on_the_pod(
+        'imagePullSecrets=[{"name":"login"}]', "spec.imagePullSecrets", [{"name": "login"}]
+    ),
+    "defaultImages": on_the_pod(
+        'defaultImages={"redis":"a/b:8"}', "spec.containers.0.env.1.value", '{"redis":"a/b:8"}'
+    ),
+    "watchNamespaces": on_the_pod('watchNamespaces=["a"]', "spec.containers.0.env.0.value", "a"),
+    "crds.install": Effect("--set=crds.install=false", CRD, "kind", None),
+    "crds.keep": Effect("--set=crds.keep=false", CRD, "metadata.annotations", None),
+    "logLevel": on_the_pod('logLevel="DEBUG"', "spec.containers.0.env.2.value", "DEBUG"),
+    "resources": on_the_pod(
+        f"resources={json.dumps(RESOURCES)}", "spec.containers.0.resources", RESOURCES
+    ),
+    "nodeSelector": on_the_pod('nodeSelector={"disk":"ssd"}', "spec.nodeSelector", {"disk": "ssd"}),
+    "tolerations": on_the_pod(
+        f"tolerations={json.dumps(TOLERATIONS)}", "spec.tolerations", TOLERATIONS
+    ),
+    "affinity": on_the_pod(f"affinity={json.dumps(AFFINITY)}", "spec.affinity", AFFINITY),
+    "podAnnotations": on_the_pod('podAnnotations={"a":"b"}', "metadata.annotations", {"a": "b"}),
+    "priorityClassName": on_the_pod('priorityClassName="high"', "spec.priorityClassName", "high"),
+    "orchestrator.create": Effect(
+        "--set=orchestrator.create=true", "Orchestrator", "metadata.name", "orchestrator"
+    ),
+    "orchestrator.name": Effect(MINE, "Orchestrator", "metadata.name", "mine"),
+    "orchestrator.spec": Effect(TWO, "Orchestrator", "spec", {"worker": {"concurrency": 2}}),
+}
 
 
 def helm(*arguments: str) -> str:
@@ -29,8 +87,8 @@ def helm(*arguments: str) -> str:
     return done.stdout
 
 
-def render(*arguments: str) -> list[dict[str, Any]]:
-    text = helm("template", "rel", str(CHART), "--namespace=system", *arguments)
+def render(*arguments: str, release: str = "rel") -> list[dict[str, Any]]:
+    text = helm("template", release, str(CHART), "--namespace=system", *arguments)
     return [document for document in yaml.safe_load_all(text) if document]
 
 
@@ -42,6 +100,22 @@ def the_operator(documents: list[dict[str, Any]]) -> dict[str, Any]:
     [deployment] = of_kind(documents, "Deployment")
     template: dict[str, Any] = deployment["spec"]["template"]
     return template
+
+
+def the_check(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the pod of ``helm test``."""
+    [pod] = of_kind(documents, "Pod")
+    return pod
+
+
+def find(documents: list[dict[str, Any]], kind: str, path: str) -> object:
+    """Return what the first object of a kind has at a path; None when it has nothing there."""
+    found: Any = next(iter(of_kind(documents, kind)), None)
+    for step in path.split("."):
+        if found is None:
+            return None
+        found = found[int(step)] if isinstance(found, list) else found.get(step)
+    return found
 
 
 def environment(documents: list[dict[str, Any]]) -> dict[str, str]:
@@ -83,17 +157,45 @@ def test_what_is_watched_may_be_watched(kind: Kind) -> None:
     assert {"list", "watch"} <= verbs
 
 
+@pytest.mark.parametrize("value", EFFECTS)
+def test_a_value_has_its_effect(value: str) -> None:
+    effect = EFFECTS[value]
+
+    usual = find(render(), effect.kind, effect.path)
+    changed = find(render(effect.setting), effect.kind, effect.path)
+
+    assert changed == effect.expected
+    assert usual != changed
+
+
+def test_no_value_is_without_effect() -> None:
+    values = read_values((CHART / "values.yaml").read_text(encoding="utf-8"))
+
+    assert {value.key for value in values} == set(EFFECTS)
+
+
 def test_with_a_list_of_namespaces_there_is_no_right_outside_them() -> None:
     documents = render("--set", "watchNamespaces={a,b}")
 
     assert not of_kind(documents, "ClusterRole")
     assert not of_kind(documents, "ClusterRoleBinding")
+    assert all(
+        role["rules"] == yaml.safe_load(RULES.read_text(encoding="utf-8"))
+        for role in of_kind(documents, "Role")
+    )
     assert [role["metadata"]["namespace"] for role in of_kind(documents, "Role")] == ["a", "b"]
     assert [role["metadata"]["namespace"] for role in of_kind(documents, "RoleBinding")] == [
         "a",
         "b",
     ]
     assert environment(documents)["ORCHESTRATOR_OPERATOR_NAMESPACES"] == "a,b"
+
+
+def test_with_namespaces_and_without_the_crd_nothing_is_the_whole_cluster_s() -> None:
+    documents = render("--set=watchNamespaces={a},crds.install=false")
+
+    assert not CLUSTER_SCOPED & {document["kind"] for document in documents}
+    assert {document["metadata"]["namespace"] for document in documents} == {"system", "a"}
 
 
 def test_the_settings_are_ones_that_the_operator_can_read() -> None:
@@ -107,12 +209,22 @@ def test_the_settings_are_ones_that_the_operator_can_read() -> None:
     assert settings.namespaces == ()
 
 
-def test_the_operator_keeps_to_the_restricted_level() -> None:
-    pod = the_operator(render())["spec"]
+@pytest.mark.parametrize("pod", [the_operator, the_check], ids=["operator", "check"])
+def test_a_pod_keeps_to_the_restricted_level(
+    pod: Callable[[list[dict[str, Any]]], dict[str, Any]], space: str
+) -> None:
+    spec = pod(render())["spec"]
+    # A pod of a Deployment is admitted when it is made, of an account only when that is there.
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "admitted"},
+        "spec": {**spec, "serviceAccountName": "default"},
+    }
 
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert [container["securityContext"] for container in pod["containers"]] == [
+    kubectl("-n", space, "create", "--dry-run=server", "-f", "-", input_text=json.dumps(manifest))
+
+    assert [container["securityContext"] for container in spec["containers"]] == [
         {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -132,6 +244,59 @@ def test_the_stores_policies_will_let_this_pod_in() -> None:
     labels = the_operator(render())["metadata"]["labels"]
 
     assert labels[NAME_LABEL] == OPERATOR_APPLICATION
+
+
+def test_the_check_is_not_taken_for_the_operator() -> None:
+    documents = render()
+
+    assert the_check(documents)["metadata"]["labels"][NAME_LABEL] != OPERATOR_APPLICATION
+    [service] = of_kind(documents, "Service")
+    assert (
+        service["spec"]["selector"].items() <= the_operator(documents)["metadata"]["labels"].items()
+    )
+
+
+def test_the_check_goes_where_the_operator_goes_and_as_what_it_goes() -> None:
+    settings = [effect.setting for effect in EFFECTS.values() if effect.kind == "Deployment"]
+    documents = render(*settings)
+    operator, check = the_operator(documents)["spec"], the_check(documents)["spec"]
+    [operating], [checking] = operator["containers"], check["containers"]
+
+    for same in ("serviceAccountName", "securityContext", "imagePullSecrets"):
+        assert check[same] == operator[same]
+    for same in ("nodeSelector", "affinity", "tolerations"):
+        assert check[same] == operator[same]
+    for same in ("image", "imagePullPolicy", "resources", "securityContext"):
+        assert checking[same] == operating[same]
+
+
+def test_the_check_asks_through_its_service_and_for_every_namespace() -> None:
+    # A release may be called what a Service may not.
+    documents = render("--set=watchNamespaces={a,b}", release="0.rel")
+    [service] = of_kind(documents, "Service")
+
+    [container] = the_check(documents)["spec"]["containers"]
+
+    assert service["metadata"]["name"] == "health-of-0-rel-orchestrator-operator"
+    assert container["args"][1:] == ["health-of-0-rel-orchestrator-operator:8080", "a", "b"]
+    # By its host's own name a pod only ever reaches itself.
+    assert the_check(documents)["metadata"]["name"] != service["metadata"]["name"]
+
+
+def test_what_the_check_needs_comes_and_goes_with_it_and_only_failure_speaks() -> None:
+    documents = render()
+    [service], check = of_kind(documents, "Service"), the_check(documents)
+    hook = {
+        "helm.sh/hook": "test",
+        "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+    }
+
+    assert service["metadata"]["annotations"] == {**hook, "helm.sh/hook-weight": "-1"}
+    assert check["metadata"]["annotations"] == {
+        **hook,
+        "helm.sh/hook-output-log-policy": "hook-failed",
+    }
+    assert check["spec"]["activeDeadlineSeconds"] <= 120
 
 
 def test_the_crd_is_the_project_s_and_is_kept() -> None:
@@ -165,15 +330,18 @@ def test_an_orchestrator_can_come_with_it_and_never_goes_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "sentence"),
     [
-        "--set=imge=typo",
-        "--set=defaultImages.mongodb=x",
-        "--set=watchNamespaces=not-a-list",
-        "--set=logLevel=LOUD",
-        "--set=orchestrator.name=Not_A_Name",
+        ("imge=typo", "additional properties 'imge' not allowed"),
+        ("crds.instal=true", "at '/crds': additional properties 'instal' not allowed"),
+        ("defaultImages.mongodb=x", "'/defaultImages': additional properties 'mongodb' not"),
+        ("watchNamespaces=not-a-list", "at '/watchNamespaces': got string, want array"),
+        ("logLevel=LOUD", "at '/logLevel': value must be one of 'DEBUG', 'INFO'"),
+        ("orchestrator.name=Not_A_Name", "at '/orchestrator/name': 'Not_A_Name' does not match"),
     ],
 )
-def test_a_wrong_value_is_refused(value: str) -> None:
-    with pytest.raises(AssertionError, match="values don't meet the specifications"):
-        render(value)
+def test_a_wrong_value_is_refused_with_a_sentence(value: str, sentence: str) -> None:
+    with pytest.raises(AssertionError, match="values don't meet the specifications") as refusal:
+        render(f"--set={value}")
+
+    assert sentence in str(refusal.value)

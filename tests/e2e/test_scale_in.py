@@ -30,7 +30,7 @@ ALL_SECONDS = 120.0 + TASKS * LONGEST / SLOTS
 def elastic(platform: Platform) -> Iterator[Platform]:
     before = platform.resource()["spec"]["worker"]["scaling"]
     yield platform
-    bound(platform, **before)
+    platform.scale_by(**before)
 
 
 @pytest.mark.timeout(4 * STEP_SECONDS + ALL_SECONDS)
@@ -41,17 +41,17 @@ def test_six_workers_become_one_twice_and_every_task_runs_once(elastic: Platform
     ]
     evicted, busy_when_told = [], []
     for _ in range(2):
-        bound(elastic, min=MOST, max=MOST)
+        elastic.scale_by(min=MOST, max=MOST)
         wait_until(lambda: ready_workers(elastic) == MOST, seconds=STEP_SECONDS, what="six workers")
         wait_until(lambda: len(busy_pods(elastic)) == MOST, seconds=STEP_SECONDS, what="six busy")
 
-        bound(elastic, min=1, max=1)
+        elastic.scale_by(min=1, max=1)
         busy_when_told.append(len(busy_pods(elastic)))
         evicted.append(evict_a_busy_worker(elastic))
         wait_until(
             lambda: elastic.worker_replicas() == 1, seconds=STEP_SECONDS, what="one worker to stay"
         )
-    bound(elastic, min=MOST, max=MOST)
+    elastic.scale_by(min=MOST, max=MOST)
     api.await_all_completed(ids, seconds=ALL_SECONDS)
 
     # What was told to go had work to do, or this proves nothing.
@@ -59,11 +59,7 @@ def test_six_workers_become_one_twice_and_every_task_runs_once(elastic: Platform
     assert len(set(evicted)) == 2
     assert kinds_of(elastic, ids) == {("ACCEPTED", "CLAIMED", "COMPLETED"): TASKS}
     assert {api.task(task_id)["attempts"] for task_id in ids} == {1}
-    assert "to go when what runs there has finished" in events_of(elastic, "WorkersDraining")
-
-
-def bound(platform: Platform, **scaling: object) -> None:
-    platform.merge("orchestrator", platform.name, {"spec": {"worker": {"scaling": scaling}}})
+    assert "to go when what runs there has finished" in elastic.messages_of("WorkersDraining")
 
 
 def ready_workers(platform: Platform) -> int:
@@ -98,9 +94,3 @@ def kinds_of(platform: Platform, ids: list[int]) -> dict[tuple[str, ...], int]:
         " AS histories GROUP BY 1"
     )
     return {tuple(kinds.split()): int(count) for kinds, count in rows}
-
-
-def events_of(platform: Platform, reason: str) -> str:
-    selector = f"reason={reason},involvedObject.kind=Orchestrator"
-    events = platform.get("events", "--field-selector", selector)["items"]
-    return "\n".join(event["message"] for event in events)

@@ -15,9 +15,8 @@ TASKS = 300
 IDLE_SECONDS = 10
 OUT_SECONDS = 10.0
 """Promised from the first task to more than one worker wanted."""
-FIRST_SECONDS, FULL_SECONDS = 15.0, 25.0
-"""From the first task, with the images there, to the first worker ready and to all: twice what is
-promised, for how fast the machine of a test is says nothing of the code."""
+FIRST_SECONDS, FULL_SECONDS = 8.0, 12.0
+"""Promised from the first task, with the images there, to the first worker ready and to all."""
 IN_SECONDS = 120.0
 """Idle time, a look every two seconds, and pods that have nothing to drain."""
 
@@ -67,10 +66,10 @@ class WorkerLog:
 def sleeping(platform: Platform) -> Iterator[Platform]:
     """The platform with no worker at all, and quick to get there again."""
     before = platform.resource()["spec"]["worker"]["scaling"]
-    _scale_by(platform, {"mode": "Automatic", "min": 0, "idleAfter": f"{IDLE_SECONDS}s"})
+    platform.scale_by(mode="Automatic", min=0, idleAfter=f"{IDLE_SECONDS}s")
     _await_no_worker(platform)
     yield platform
-    _scale_by(platform, before)
+    platform.scale_by(**before)
 
 
 def test_many_tasks_wake_many_workers_and_all_end(sleeping: Platform, api: Api) -> None:
@@ -87,7 +86,7 @@ def test_many_tasks_wake_many_workers_and_all_end(sleeping: Platform, api: Api) 
     assert log.first_ready_seconds(ready=1, since=started) <= FIRST_SECONDS, log.seen
     assert log.first_ready_seconds(ready=most, since=started) <= FULL_SECONDS, log.seen
     # What kept tasks waiting longer than they should is named.
-    assert f"more than max, {most} workers" in _messages(sleeping, "TooManyReplicas")
+    assert f"more than max, {most} workers" in sleeping.messages_of("TooManyReplicas")
     # Scale-in took nobody at work: no task had to begin again.
     assert {api.task(task_id)["attempts"] for task_id in ids} == {1}
 
@@ -99,7 +98,7 @@ def test_one_task_wakes_workers_and_says_why(sleeping: Platform, api: Api) -> No
 
     assert task["status"] == "COMPLETED"
     # Two, where the rate of a burst lately is remembered.
-    assert re.search(r"^0→[12]: 1 ready, ", _messages(sleeping, "ScaledOut"), re.MULTILINE)
+    assert re.search(r"^0→[12]: 1 ready, ", sleeping.messages_of("ScaledOut"), re.MULTILINE)
     assert sleeping.condition("ScalingActive")["status"] == "True"
 
 
@@ -111,20 +110,16 @@ def test_workers_that_somebody_else_scaled_are_put_back(sleeping: Platform) -> N
     )
 
     assert "2→0: somebody else" in wait_until(
-        lambda: _messages(sleeping, "ReplicasRestored"), seconds=10, what="an event"
+        lambda: sleeping.messages_of("ReplicasRestored"), seconds=10, what="an event"
     )
 
 
 def test_scale_sets_the_workers_in_mode_fixed(sleeping: Platform) -> None:
-    _scale_by(sleeping, {"mode": "Fixed"})
+    sleeping.scale_by(mode="Fixed")
 
     sleeping.kubectl("scale", "orchestrator", sleeping.name, "--replicas=2")
 
     wait_until(lambda: sleeping.worker_replicas() == 2, seconds=10, what="two workers")
-
-
-def _scale_by(platform: Platform, scaling: dict[str, object]) -> None:
-    platform.merge("orchestrator", platform.name, {"spec": {"worker": {"scaling": scaling}}})
 
 
 def _await_no_worker(platform: Platform) -> None:
@@ -132,10 +127,3 @@ def _await_no_worker(platform: Platform) -> None:
         return platform.worker_replicas() == 0 and platform.list("pods", component="worker") == []
 
     wait_until(is_empty, seconds=IN_SECONDS, what="the last worker to go")
-
-
-def _messages(platform: Platform, reason: str) -> str:
-    """Return the messages of the resource's events of a reason, one a line."""
-    selector = f"reason={reason},involvedObject.kind=Orchestrator"
-    events = platform.get("events", "--field-selector", selector)["items"]
-    return "\n".join(event["message"] for event in events)

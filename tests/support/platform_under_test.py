@@ -130,6 +130,17 @@ class Platform:
         """Merge a patch into an object."""
         self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch))
 
+    def scale_by(self, **scaling: object) -> None:
+        """Set fields of ``spec.worker.scaling``."""
+        patch = {"spec": {"worker": {"scaling": scaling}}}
+        self.merge("orchestrator", self.name, patch)
+
+    def messages_of(self, reason: str) -> str:
+        """Return what the resource's Events of this reason say, a line each."""
+        selector = f"reason={reason},involvedObject.kind=Orchestrator"
+        events = self.get("events", "--field-selector", selector)["items"]
+        return "\n".join(event["message"] for event in events)
+
     def worker_replicas(self) -> int:
         """Return how many workers are wanted."""
         deployment = self.get("deployment", f"{self.name}-worker")

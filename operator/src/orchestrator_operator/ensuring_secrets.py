@@ -20,6 +20,7 @@ from orchestrator_operator.manifests.context import Credentials
 from orchestrator_operator.manifests.credentials import (
     SOURCE_KEYS,
     build_new_secret,
+    components_with_secrets,
     from_base64,
 )
 from orchestrator_operator.ownership import conflict_with
@@ -53,7 +54,7 @@ async def ensure_secrets(
     """Make the Secrets that are missing and read the others, also those of others' stores."""
     found: dict[str, Manifest] = {}
     bindings: dict[str, Binding] = {}
-    for component in SOURCE_KEYS:
+    for component in components_with_secrets(spec):
         external = spec.external_stores.get(component)
         if external is not None:
             binding = await _read_external(cluster, resource, component, external)
@@ -72,11 +73,12 @@ async def ensure_secrets(
     return EnsuredSecrets(
         manifests=found,
         credentials=Credentials(
-            postgres=bindings[names.POSTGRES],
-            redis=bindings[names.REDIS],
-            rabbitmq=bindings[names.RABBITMQ],
+            stores=bindings,
             jwt_secret=_value(found[names.JWT], names.JWT),
             edge_key=_value(found[names.EDGE], names.EDGE),
+            erlang_cookie=_value(found[names.COOKIE], names.COOKIE)
+            if names.COOKIE in found
+            else "",
         ),
     )
 
@@ -90,13 +92,7 @@ async def look_at_secrets(
         binding = await _read_external(cluster, resource, component, external)
         if isinstance(binding, Binding):
             bindings[component] = binding
-    return Credentials(
-        postgres=bindings[names.POSTGRES],
-        redis=bindings[names.REDIS],
-        rabbitmq=bindings[names.RABBITMQ],
-        jwt_secret="",
-        edge_key="",
-    )
+    return Credentials(stores=bindings, jwt_secret="", edge_key="")
 
 
 async def _read_external(

@@ -40,6 +40,7 @@ JWT: Final = "jwt"
 MIGRATION: Final = "migrate"
 API: Final = "api"
 EDGE: Final = "edge"
+COOKIE: Final = "erlang-cookie"
 WORKER: Final = "worker"
 
 

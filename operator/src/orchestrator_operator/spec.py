@@ -269,10 +269,21 @@ class ManagedRedis(Part):
 
 
 class ManagedRabbitMQ(Part):
-    """A RabbitMQ that the operator runs. Losing its volume loses no task."""
+    """A RabbitMQ that the operator runs. Losing its volumes loses no task."""
 
+    rules = (
+        Rule(
+            cel="self.replicas == 1 || self.replicas == 3",
+            message="replicas must be 1, or 3 for a quorum",
+            field="replicas",
+            holds=lambda rabbitmq: rabbitmq.replicas in {1, 3},
+        ),
+    )
+
+    replicas: int = Field(default=1, ge=1, le=3)
+    """1, or 3 for a cluster that goes on when a node or a pod is lost. It can be changed."""
     storage: StorageSpec = _storage("2Gi")
-    """The volume of the broker."""
+    """The volume of each node."""
     resources: Resources = default_resources(cpu="100m", memory="256Mi", memory_limit="1Gi")
     """Compute resources."""
 
@@ -350,6 +361,11 @@ class OrchestratorSpec(Part):
     """Enforced: pods can reach each other only as they need. Disabled: no policies."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     """What becomes of volumes and generated Secrets when this resource is deleted."""
+
+    @property
+    def has_broker_cluster(self) -> bool:
+        """Whether RabbitMQ runs here on several nodes."""
+        return self.rabbitmq.managed is not None and self.rabbitmq.managed.replicas > 1
 
     @property
     def external_stores(self) -> dict[str, External]:

@@ -6,24 +6,16 @@ After: tests damage, change and delete these without regard for others.
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from operator_outage import operator_outage
+from operator_resources import SMALL, Apply
 from platform_under_test import Platform, namespace
 
 READY_SECONDS = 90.0
-TINY: dict[str, Any] = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}}
-SMALL: dict[str, Any] = {
-    "api": {"replicas": 2, "resources": TINY},
-    "worker": {"resources": TINY, "scaling": {"max": 2}},
-    "postgres": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
-    "rabbitmq": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
-}
-
-Apply = Callable[[Platform, dict[str, Any]], None]
 
 
 @pytest.fixture(scope="session")

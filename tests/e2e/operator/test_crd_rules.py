@@ -190,6 +190,10 @@ CREATED: dict[str, tuple[Spec, str]] = {
         "set exactly one of managed and external",
     ),
     "no Secret of a store": ({"redis": {"external": {}}}, "spec.redis.external.secretRef"),
+    "two brokers": (
+        {"rabbitmq": {"managed": {"replicas": 2}}},
+        "replicas must be 1, or 3 for a quorum",
+    ),
     "no RabbitMQ": ({"rabbitmq": {}}, "set exactly one of managed and external"),
 }
 NAMED = {

@@ -1,15 +1,13 @@
 """What becomes of a resource that is changed, wrong, paused or in somebody's way."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
+from operator_resources import Apply
 from platform_under_test import Platform, kubectl, wait_until
 
 READY_SECONDS = 90.0
 SEEN_SECONDS = 30.0
-
-Apply = Callable[[Platform, dict[str, Any]], None]
 
 
 def await_condition(platform: Platform, kind: str, status: str, reason: str) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Deletion ends, with and without an operator, and leaves exactly what the policy keeps."""
 
 import secrets
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from operator_resources import Apply
 from platform_under_test import Platform, kubectl, wait_until
 
 READY_SECONDS = 90.0
@@ -16,8 +15,6 @@ KINDS = (
     *("deployment", "statefulset", "service", "configmap", "secret", "job", "pod"),
     *("persistentvolumeclaim", "networkpolicy", "poddisruptionbudget"),
 )
-
-Apply = Callable[[Platform, dict[str, Any]], None]
 
 
 def remains(platform: Platform) -> set[str]:

@@ -8,15 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from idle_pools import IdlePool, operators_images
 from orchestrator_operator.applying import Cluster, KubernetesCluster
 from orchestrator_operator.companions import Companion
 from orchestrator_operator.conditions import Fact, from_timestamp, previous_conditions
-from orchestrator_operator.images import DefaultImages
 from orchestrator_operator.kinds import ORCHESTRATOR
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.reconciling import Reconciler
 from orchestrator_operator.status import ScalingView
-from platform_under_test import Platform, Tunnel, kubectl, wait_until
+from platform_under_test import Platform, Tunnel, wait_until
 
 BACK_SECONDS = 5.0
 READY_SECONDS = 90.0
@@ -91,43 +91,24 @@ def test_after_all_that_everything_runs_on_its_old_volumes(
     assert uids(small, "pvc") == volumes
 
 
-class StatusPool:
-    """Says of the autoscaler what the status says, so that a pass has nothing to add."""
-
-    def __init__(self, resource: dict[str, Any]) -> None:
-        facts = {
-            condition.type: Fact(
-                condition.reason, condition.message, is_true=condition.status == "True"
-            )
-            for condition in previous_conditions(resource)
-        }
-        worker = resource["status"]["worker"]
-        scaled = worker.get("lastScaleTime")
-        self._view = ScalingView(
-            active=facts["ScalingActive"],
-            limited=facts["ScalingLimited"],
-            desired_replicas=worker["desired"],
-            queued_tasks=worker.get("queued"),
-            last_scale_time=from_timestamp(scaled) if scaled else None,
-            reason=worker.get("reason", ""),
+def view_of(resource: dict[str, Any]) -> ScalingView:
+    """Return what the status says of the autoscaler, so that a pass has nothing to add."""
+    facts = {
+        condition.type: Fact(
+            condition.reason, condition.message, is_true=condition.status == "True"
         )
-
-    def steer(self, *_: object) -> None: ...
-
-    def view(self) -> ScalingView:
-        return self._view
-
-    async def close(self) -> None: ...
-
-
-def operators_images() -> DefaultImages:
-    text = kubectl(
-        *("get", "deployments", "-A", "-l", "app.kubernetes.io/name=orchestrator-operator"),
-        "-o",
-        'jsonpath={.items[0].spec.template.spec.containers[0].env[?(@.name=="'
-        'ORCHESTRATOR_OPERATOR_IMAGES")].value}',
+        for condition in previous_conditions(resource)
+    }
+    worker = resource["status"]["worker"]
+    scaled = worker.get("lastScaleTime")
+    return ScalingView(
+        active=facts["ScalingActive"],
+        limited=facts["ScalingLimited"],
+        desired_replicas=worker["desired"],
+        queued_tasks=worker.get("queued"),
+        last_scale_time=from_timestamp(scaled) if scaled else None,
+        reason=worker.get("reason", ""),
     )
-    return DefaultImages.model_validate_json(text)
 
 
 def is_quiet(versions: Callable[[], dict[str, str]]) -> bool:
@@ -157,7 +138,7 @@ async def test_a_further_pass_writes_nothing(small: Platform, cluster: Cluster) 
     # Other controllers, and the operator itself, write status for a while after so much damage.
     wait_until(lambda: is_quiet(versions), seconds=60, what="everybody else to stop writing")
     # A fresh companion remembers nothing: every object is really applied again.
-    companion = Companion(pool=StatusPool(small.resource()))
+    companion = Companion(pool=IdlePool(view_of(small.resource())))
     before = versions()
     verdict = await reconciler.reconcile(small.namespace, small.name, companion)
 

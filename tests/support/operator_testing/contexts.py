@@ -7,19 +7,17 @@ After: the builder gets a complete ``Context``.
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator_operator import names
-from orchestrator_operator.bindings import bind_managed
+from orchestrator_operator.bindings import PORTS, bind_managed
 from orchestrator_operator.desiring import Gates
 from orchestrator_operator.images import DefaultImages, resolve_images
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.spec import OrchestratorSpec
 
 CREDENTIALS = Credentials(
-    postgres=bind_managed("demo", names.POSTGRES, "secret-of-postgres"),
-    redis=bind_managed("demo", names.REDIS, "secret-of-redis"),
-    rabbitmq=bind_managed("demo", names.RABBITMQ, "secret-of-rabbitmq"),
+    stores={store: bind_managed("demo", store, f"secret-of-{store}") for store in PORTS},
     jwt_secret="secret-of-jwt",
     edge_key="key-of-the-edge",
+    erlang_cookie="cookie-of-the-brokers",
 )
 ALL_OPEN = Gates(
     is_postgres_ready=True, has_migration_job=True, is_migrated=True, is_api_address_known=True

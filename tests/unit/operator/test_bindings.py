@@ -252,7 +252,7 @@ async def test_copies_of_others_secrets_go_with_the_resource() -> None:
 )
 def test_the_autoscaler_comes_from_another_namespace(host: str, seen: str) -> None:
     theirs = Binding(host=host, port=6432, user="app", place="tasks", is_tls=True, authority=PEM)
-    context = a_context(SPEC, credentials=replace(CREDENTIALS, postgres=theirs))
+    context = a_context(SPEC, credentials=replace(CREDENTIALS, stores={"postgres": theirs}))
 
     settings = to_postgres_settings(context)
 

@@ -1,6 +1,7 @@
 """What nginx is told: whose word the API takes, and how much it may carry."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from operator_testing.contexts import CREDENTIALS, a_context
 from orchestrator_operator import names
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.api import build_api
-from orchestrator_operator.manifests.context import Context, Credentials
+from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.credentials import build_secrets, from_base64
 from orchestrator_operator.manifests.edge import build_edge, render_config
 from orchestrator_operator.manifests.ingress import build_ingress, public_address
@@ -26,16 +27,7 @@ def secret_of_the_edge(context: Context) -> dict[str, str]:
 
 
 def with_key(key: str) -> Context:
-    given = CREDENTIALS
-    return a_context(
-        credentials=Credentials(
-            postgres=given.postgres,
-            redis=given.redis,
-            rabbitmq=given.rabbitmq,
-            jwt_secret=given.jwt_secret,
-            edge_key=key,
-        )
-    )
+    return a_context(credentials=replace(CREDENTIALS, edge_key=key))
 
 
 def pod_of(manifests: list[Manifest]) -> dict[str, Any]:

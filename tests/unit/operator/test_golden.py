@@ -120,6 +120,7 @@ SPECS: dict[str, dict[str, Any]] = {
             "sourceUrls": "Enabled",
         },
     },
+    "cluster": {"rabbitmq": {"managed": {"replicas": 3}}},
     "stores-of-others": {
         "postgres": {"external": {"secretRef": {"name": "db"}}},
         "redis": {"external": {"secretRef": {"name": "cache"}, "tls": "Disabled"}},
@@ -131,24 +132,26 @@ SPECS: dict[str, dict[str, Any]] = {
 CREDENTIALS_OF = {
     "stores-of-others": replace(
         CREDENTIALS,
-        postgres=Binding(
-            host="db.example.com",
-            port=6432,
-            user="app",
-            password="secret-of-postgres",
-            place="tasks",
-            is_tls=True,
-            authority="-----BEGIN CERTIFICATE-----",
-        ),
-        redis=Binding(host="cache", port=6379, place="3"),
-        rabbitmq=Binding(
-            host="mq",
-            port=5671,
-            user="app",
-            password="secret-of-rabbitmq",
-            place="tasks",
-            is_tls=True,
-        ),
+        stores={
+            "postgres": Binding(
+                host="db.example.com",
+                port=6432,
+                user="app",
+                password="secret-of-postgres",
+                place="tasks",
+                is_tls=True,
+                authority="-----BEGIN CERTIFICATE-----",
+            ),
+            "redis": Binding(host="cache", port=6379, place="3"),
+            "rabbitmq": Binding(
+                host="mq",
+                port=5671,
+                user="app",
+                password="secret-of-rabbitmq",
+                place="tasks",
+                is_tls=True,
+            ),
+        },
     ),
 }
 

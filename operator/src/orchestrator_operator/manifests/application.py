@@ -116,15 +116,9 @@ def application_mounts() -> list[dict[str, Any]]:
 
 def credentials_hash(context: Context, *more: str) -> str:
     """Return a digest of every secret that a pod of ours mounts: the stores', and ``more``."""
-    given = context.credentials
-    bindings = {
-        names.POSTGRES: given.postgres,
-        names.REDIS: given.redis,
-        names.RABBITMQ: given.rabbitmq,
-    }
     mounted = [
         asdict(binding) if context.is_external(component) else binding.password
-        for component, binding in bindings.items()
+        for component, binding in context.credentials.stores.items()
     ]
     return hash_of(*mounted, *more)
 

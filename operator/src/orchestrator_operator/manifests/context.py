@@ -24,20 +24,27 @@ SHORT_HASH_LENGTH = 16
 class Credentials:
     """How the stores are reached, and the keys of the API."""
 
-    postgres: Binding
-    redis: Binding
-    rabbitmq: Binding
+    stores: Mapping[str, Binding]
+    """Component → how it is reached."""
     jwt_secret: str = field(repr=False)
     edge_key: str = field(repr=False)
+    erlang_cookie: str = field(default="", repr=False)
+    """By which the nodes of a RabbitMQ of several know each other; empty where there is one."""
 
-    def binding(self, component: str) -> Binding:
-        """Return how a store is reached."""
-        by_component = {
-            names.POSTGRES: self.postgres,
-            names.REDIS: self.redis,
-            names.RABBITMQ: self.rabbitmq,
-        }
-        return by_component[component]
+    @property
+    def postgres(self) -> Binding:
+        """Return how Postgres is reached."""
+        return self.stores[names.POSTGRES]
+
+    @property
+    def redis(self) -> Binding:
+        """Return how Redis is reached."""
+        return self.stores[names.REDIS]
+
+    @property
+    def rabbitmq(self) -> Binding:
+        """Return how RabbitMQ is reached."""
+        return self.stores[names.RABBITMQ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

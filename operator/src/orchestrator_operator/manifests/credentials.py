@@ -25,7 +25,7 @@ from orchestrator_operator import names
 from orchestrator_operator.bindings import AUTHORITY, USER, VIRTUAL_HOST, Binding
 from orchestrator_operator.kinds import SECRET, Manifest
 from orchestrator_operator.manifests.context import Context, build_object
-from orchestrator_operator.spec import DeletionPolicy
+from orchestrator_operator.spec import DeletionPolicy, OrchestratorSpec
 
 REDIS_PASSWORD_LINE = "auth.conf"  # noqa: S105 - the name of a key
 RABBITMQ_DEFINITIONS = "definitions.json"
@@ -39,8 +39,14 @@ SOURCE_KEYS: Mapping[str, str] = {
     names.RABBITMQ: "password",
     names.JWT: "secret",
     names.EDGE: "key",
+    names.COOKIE: "cookie",
 }
 """Component → the key of its Secret that is random; the rest of the Secret is derived."""
+
+
+def components_with_secrets(spec: OrchestratorSpec) -> tuple[str, ...]:
+    """Return whose Secrets there are, also as copies of others'."""
+    return tuple(each for each in SOURCE_KEYS if each != names.COOKIE or spec.has_broker_cluster)
 
 
 def build_new_secret(context_name: str, namespace: str, component: str, value: str) -> Manifest:
@@ -64,19 +70,22 @@ def build_new_secret(context_name: str, namespace: str, component: str, value: s
 def build_secrets(context: Context) -> list[Manifest]:
     """Return what is applied onto the existing Secrets: labels, owner and derived keys."""
     given = context.credentials
+    derived = {
+        names.POSTGRES: _postgres(given.postgres),
+        names.REDIS: _redis(given.redis),
+        names.RABBITMQ: _rabbitmq(given.rabbitmq),
+        names.EDGE: _edge(given.edge_key),
+    }
     return [
-        _build(context, names.POSTGRES, _postgres(given.postgres)),
-        _build(context, names.REDIS, _redis(given.redis)),
-        _build(context, names.RABBITMQ, _rabbitmq(given.rabbitmq)),
-        _build(context, names.JWT, {}),
-        _build(context, names.EDGE, _edge(given.edge_key)),
+        _build(context, component, derived.get(component, {}))
+        for component in components_with_secrets(context.spec)
     ]
 
 
 def _build(context: Context, component: str, derived: Mapping[str, str]) -> Manifest:
     is_copy = context.is_external(component)
     if is_copy:
-        derived = _without_own(derived) | _of_others(context.credentials.binding(component))
+        derived = _without_own(derived) | _of_others(context.credentials.stores[component])
     data = {key: to_base64(value) for key, value in derived.items()}
     secret = build_object(context, SECRET, component, {"data": data} if data else {})
     # A Secret without an owner outlives the resource, and the next one of this name finds it.

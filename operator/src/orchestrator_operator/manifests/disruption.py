@@ -3,7 +3,7 @@
 Only where there is more than one: a budget for a single pod would block
 the drain for ever.
 
-Before: the Deployments of API and edge.
+Before: the Deployments of API and edge, and the broker's StatefulSet.
 After: the eviction API keeps to them.
 """
 
@@ -14,7 +14,12 @@ from orchestrator_operator.manifests.context import Context, build_object
 
 def build_disruption_budgets(context: Context) -> list[Manifest]:
     """Return a budget for each component that has several pods."""
-    replicas = {names.API: context.spec.api.replicas, names.EDGE: context.spec.edge.replicas}
+    rabbitmq = context.spec.rabbitmq.managed
+    replicas = {
+        names.API: context.spec.api.replicas,
+        names.EDGE: context.spec.edge.replicas,
+        names.RABBITMQ: 1 if rabbitmq is None else rabbitmq.replicas,
+    }
     return [_build(context, component) for component, count in replicas.items() if count > 1]
 
 

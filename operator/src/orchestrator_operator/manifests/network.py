@@ -16,6 +16,7 @@ from orchestrator_operator.kinds import NETWORK_POLICY, Manifest
 from orchestrator_operator.manifests.api import API_PORT, METRICS_PORT
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.edge import EDGE_PORT
+from orchestrator_operator.manifests.rabbitmq_cluster import ERLANG_PORTS, ERLANG_TOOL_PORTS
 from orchestrator_operator.outside import SourceUrls
 from orchestrator_operator.spec import NetworkPolicyMode, ServiceType
 
@@ -104,6 +105,8 @@ def _ingress(context: Context, component: str) -> list[dict[str, Any]]:
     if component not in PORTS:
         return []
     rules: list[dict[str, Any]] = [{"ports": _tcp(PORTS[component])}]
+    if component == names.RABBITMQ and context.spec.has_broker_cluster:
+        rules.append({"from": [_pods(context, component)], "ports": _between_brokers()})
     if component not in _open_to_all(context):
         peers = [_pods(context, source) for source, target in FLOWS if target == component]
         if component in READ_BY_THE_AUTOSCALER:
@@ -122,7 +125,8 @@ def _open_to_all(context: Context) -> set[str]:
 
 def _egress(context: Context, component: str) -> list[dict[str, Any]]:
     targets = [target for source, target in FLOWS if source == component]
-    if not targets:
+    is_broker = component == names.RABBITMQ and context.spec.has_broker_cluster
+    if not targets and not is_broker:
         return []
     resolve = [
         {"port": DNS_PORT, "protocol": "UDP"},
@@ -132,6 +136,7 @@ def _egress(context: Context, component: str) -> list[dict[str, Any]]:
     return [
         {"ports": resolve},
         *(_way_to(context, target) for target in targets),
+        *([{"to": [_pods(context, component)], "ports": _between_brokers()}] if is_broker else ()),
         *(_bucket(context) if component in USERS_OF_THE_BUCKET else ()),
         *(_outside(context) if component == names.WORKER else ()),
     ]
@@ -140,7 +145,7 @@ def _egress(context: Context, component: str) -> list[dict[str, Any]]:
 def _way_to(context: Context, component: str) -> dict[str, Any]:
     if context.is_external(component):
         # It is given by name, which policies don't know.
-        return {"ports": _tcp(context.credentials.binding(component).port)}
+        return {"ports": _tcp(context.credentials.stores[component].port)}
     return {"to": [_pods(context, component)], "ports": _tcp(PORTS[component])}
 
 
@@ -161,6 +166,14 @@ def _outside(context: Context) -> list[dict[str, Any]]:
         blocks = [{"ipBlock": {"cidr": all_, "except": [*near]}} for all_, near in INTERNET]
         rules.append({"to": blocks, "ports": [each for p in WEB_PORTS for each in _tcp(p)]})
     return rules
+
+
+def _between_brokers() -> list[dict[str, Any]]:
+    tools, last = ERLANG_TOOL_PORTS
+    return [
+        *(each for port in ERLANG_PORTS for each in _tcp(port)),
+        {"port": tools, "endPort": last, "protocol": "TCP"},
+    ]
 
 
 def _tcp(port: int) -> list[dict[str, Any]]:

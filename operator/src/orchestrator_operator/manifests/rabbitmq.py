@@ -1,4 +1,4 @@
-"""RabbitMQ: tells workers that a task is due. Losing its volume loses no task.
+"""RabbitMQ: tells workers that a task is due. Losing its volumes loses no task.
 
 Its user comes from definitions that it imports at every start, so the Secret
 rules the password whatever the volume holds.
@@ -24,6 +24,12 @@ from orchestrator_operator.manifests.pods import (
     tcp_connect,
     to_environment,
 )
+from orchestrator_operator.manifests.rabbitmq_cluster import (
+    DATA_FOLDER,
+    cluster_lines,
+    node_name,
+    with_cluster,
+)
 from orchestrator_operator.manifests.stores import (
     CREDENTIALS_ROOT,
     CREDENTIALS_VOLUME,
@@ -46,16 +52,20 @@ WRITE_AHEAD_LOG_BYTES = 64 * 2**20
 
 def build_rabbitmq(context: Context, managed: ManagedRabbitMQ) -> list[Manifest]:
     """Return the ConfigMap, the Service and the StatefulSet."""
-    config = {CONFIG_FILE: _render_config(managed), PLUGINS_FILE: PLUGINS}
+    config = {CONFIG_FILE: _render_config(context, managed), PLUGINS_FILE: PLUGINS}
     pod = _build_pod(context, managed, config)
+    if managed.replicas > 1:
+        pod = with_cluster(context, pod)
     return [
         build_object(context, CONFIG_MAP, names.RABBITMQ, {"data": config}),
         build_headless_service(context, names.RABBITMQ, PORTS[names.RABBITMQ]),
-        build_stateful_set(context, names.RABBITMQ, pod, managed.storage),
+        build_stateful_set(
+            context, names.RABBITMQ, pod, managed.storage, replicas=managed.replicas
+        ),
     ]
 
 
-def _render_config(managed: ManagedRabbitMQ) -> str:
+def _render_config(context: Context, managed: ManagedRabbitMQ) -> str:
     limits = managed.resources.limits
     lines = [
         f"listeners.tcp.default = {PORTS[names.RABBITMQ]}",
@@ -68,6 +78,8 @@ def _render_config(managed: ManagedRabbitMQ) -> str:
     if limits is not None and limits.memory is not None:
         # What the kernel reports is the node's memory, not the pod's.
         lines.append(f"total_memory_available_override_value = {int(to_number(limits.memory))}")
+    if managed.replicas > 1:
+        lines += cluster_lines(context, managed.replicas)
     return "\n".join([*lines, ""])
 
 
@@ -77,15 +89,7 @@ def _build_pod(
     server = build_container(
         names.RABBITMQ,
         context.images.rabbitmq,
-        env=to_environment(
-            {
-                "RABBITMQ_NODENAME": NODE_NAME,
-                # Idle schedulers sleep instead of spinning; on few cores all else starts sooner.
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
-                # Erlang's own ports stay inside the pod.
-                "ERL_EPMD_ADDRESS": "127.0.0.1",
-            }
-        ),
+        env=_environment(context, managed),
         ports=[
             {"name": names.RABBITMQ, "containerPort": PORTS[names.RABBITMQ], "protocol": "TCP"},
             {"name": "management", "containerPort": 15672, "protocol": "TCP"},
@@ -93,7 +97,7 @@ def _build_pod(
         ],
         resources=managed.resources.to_manifest(),
         volumeMounts=[
-            mount(DATA_VOLUME, "/var/lib/rabbitmq"),
+            mount(DATA_VOLUME, DATA_FOLDER),
             mount("config", f"/etc/rabbitmq/conf.d/{CONFIG_FILE}", file=CONFIG_FILE),
             mount("config", f"/etc/rabbitmq/{PLUGINS_FILE}", file=PLUGINS_FILE),
             mount(CREDENTIALS_VOLUME, CREDENTIALS_ROOT, is_read_only=True),
@@ -118,3 +122,15 @@ def _build_pod(
         # lost, for the kernel keeps signals from a first process that has no handler.
         terminationGracePeriodSeconds=20,
     )
+
+
+def _environment(context: Context, managed: ManagedRabbitMQ) -> list[dict[str, Any]]:
+    is_alone = managed.replicas == 1
+    # Idle schedulers sleep instead of spinning; on few cores all else starts sooner.
+    erlang = {"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none"}
+    return [
+        *(to_environment({"RABBITMQ_NODENAME": NODE_NAME}) if is_alone else node_name(context)),
+        *to_environment(erlang),
+        # Erlang's own ports stay inside the pod.
+        *(to_environment({"ERL_EPMD_ADDRESS": "127.0.0.1"}) if is_alone else ()),
+    ]

@@ -1,4 +1,4 @@
-"""What the three managed stores share: one pod with a stable name behind a headless Service.
+"""What the three managed stores share: pods with stable names behind a headless Service.
 
 Before: ``postgres``, ``redis`` and ``rabbitmq`` describe their pods.
 After: Services and StatefulSets.
@@ -27,8 +27,9 @@ def build_headless_service(context: Context, component: str, port: int) -> Manif
             "spec": {
                 # The name resolves to the pod itself: no proxy between, and no address to lose.
                 "clusterIP": "None",
-                # There is one pod: whoever asks too early is better refused a connection at once
-                # than told that no such name exists, which resolvers remember for seconds.
+                # Whoever asks too early is better refused a connection at once than told that no
+                # such name exists, which resolvers remember for seconds; of several addresses
+                # clients try the next. And the nodes of a cluster find each other by name.
                 "publishNotReadyAddresses": True,
                 "selector": context.selector(component),
                 "ports": [
@@ -40,11 +41,16 @@ def build_headless_service(context: Context, component: str, port: int) -> Manif
 
 
 def build_stateful_set(
-    context: Context, component: str, pod: Mapping[str, Any], storage: StorageSpec | None = None
+    context: Context,
+    component: str,
+    pod: Mapping[str, Any],
+    storage: StorageSpec | None = None,
+    *,
+    replicas: int = 1,
 ) -> Manifest:
-    """Return the StatefulSet of a store's only pod, with a volume when ``storage`` is given."""
+    """Return the StatefulSet of a store's pods, each with a volume when ``storage`` is given."""
     spec: dict[str, Any] = {
-        "replicas": 1,
+        "replicas": replicas,
         "serviceName": context.child(component),
         "selector": {"matchLabels": context.selector(component)},
         "podManagementPolicy": "Parallel",
