@@ -100,6 +100,10 @@ bench-handlers: setup ## Measure each task type beside its work alone; fails at 
 bench-scaling: setup $(BENCH_INSTALLED) ## Compare the scaling law with KEDA's rules in a model; writes tests/bench/results
 	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.scaling $(ARGUMENTS)
 
+.PHONY: bench-operator
+bench-operator: setup cluster ## Measure what 50 resources cost the operator; fails if any is written at rest
+	@$(BIN)/python -m hack.stack run -- $(BIN)/python -m tests.bench.operator $(ARGUMENTS)
+
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate

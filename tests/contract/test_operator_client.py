@@ -13,10 +13,11 @@ from orchestrator_operator.applying import (
     AlreadyExistsError,
     ChangedMeanwhileError,
     ClusterUnavailableError,
+    KindUnknownError,
     KubernetesCluster,
     ObjectRefusedError,
 )
-from orchestrator_operator.kinds import CONFIG_MAP, Manifest
+from orchestrator_operator.kinds import CONFIG_MAP, POD_MONITOR, Manifest
 
 Answer = Callable[[web.Request], Any]
 CONFIG: Manifest = {
@@ -161,3 +162,12 @@ async def test_what_is_not_there_is_none(cluster: KubernetesCluster, server: Ser
     assert await cluster.get(CONFIG_MAP, "here", "it") is None
     assert await cluster.merge(CONFIG, field_manager="me") is None
     assert await cluster.delete(CONFIG) is False
+
+
+async def test_a_list_of_what_no_definition_knows_says_so(
+    cluster: KubernetesCluster, server: Server
+) -> None:
+    server.answer = lambda _: web.Response(status=404, text="404 page not found")
+
+    with pytest.raises(KindUnknownError):
+        await cluster.list(POD_MONITOR, "here")

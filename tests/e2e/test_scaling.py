@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 
-from platform_under_test import Api, Platform, wait_until
+from platform_under_test import Api, Platform, frozen, wait_until
 
 TASKS = 300
 IDLE_SECONDS = 10
@@ -112,6 +112,28 @@ def test_workers_that_somebody_else_scaled_are_put_back(sleeping: Platform) -> N
     assert "2→0: somebody else" in wait_until(
         lambda: sleeping.messages_of("ReplicasRestored"), seconds=10, what="an event"
     )
+
+
+def test_workers_stay_while_nobody_can_say_what_there_is_to_do(
+    sleeping: Platform, api: Api
+) -> None:
+    api.await_final(api.submit("demo_sleep", seconds=0.1), seconds=OUT_SECONDS + 20)
+    [postgres] = sleeping.list("pods", component="postgres")
+
+    with WorkerLog(sleeping) as log, frozen(sleeping, postgres, "postgres"):
+        wait_until(
+            lambda: sleeping.condition("ScalingActive").get("reason") == "LoadUnavailable",
+            seconds=30,
+            what="the operator to say that it can't read the load",
+        )
+        # Long enough for the last worker to go, if silence were taken for idleness.
+        time.sleep(2 * IDLE_SECONDS)
+
+    assert {wanted for _, wanted, _ in log.seen} <= {1, 2}
+    assert len({wanted for _, wanted, _ in log.seen}) == 1
+    assert sleeping.messages_of("LoadUnavailable").count("\n") == 0
+    _await_no_worker(sleeping)
+    assert sleeping.condition("ScalingActive")["status"] == "True"
 
 
 def test_scale_sets_the_workers_in_mode_fixed(sleeping: Platform) -> None:

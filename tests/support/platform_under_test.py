@@ -328,9 +328,25 @@ def namespace(name: str, *, level: str = "restricted") -> Iterator[str]:
 
 
 def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) -> None:
-    """SIGKILL a container's first process from outside, as the kernel would: nothing cleans up.
+    """SIGKILL a container's first process from outside, as the kernel would: nothing cleans up."""
+    _signal(platform, pod, container, "os.kill(min(found), signal.SIGKILL)")
 
-    A process can't do that to itself as PID 1, so a pod in the host's process
+
+@contextlib.contextmanager
+def frozen(platform: Platform, pod: dict[str, Any], container: str) -> Iterator[None]:
+    """Stop all of a container's processes until the context ends: connected, and silent."""
+    each = "[os.kill(pid, signal.{}) for pid in found]"
+    _signal(platform, pod, container, each.format("SIGSTOP"))
+    try:
+        yield
+    finally:
+        _signal(platform, pod, container, each.format("SIGCONT"))
+
+
+def _signal(platform: Platform, pod: dict[str, Any], container: str, statement: str) -> None:
+    """Run a statement over ``found``, the ids of a container's processes on its node.
+
+    A container's first process can't do such things to itself, so a pod in the host's process
     namespace does it, in a namespace of its own.
     """
     statuses = {status["name"]: status for status in pod["status"]["containerStatuses"]}
@@ -341,8 +357,13 @@ def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) ->
         "def inside(pid):\n"
         "    try: return sys.argv[1] in pathlib.Path(f'/proc/{pid}/cgroup').read_text()\n"
         "    except OSError: return False\n"
-        "os.kill(min(filter(inside, pids)), signal.SIGKILL)\n"
+        "found = [*filter(inside, pids)]\n"
+        f"{statement}\n"
     )
+    # One of ours, for it has Python: what the API runs.
+    [ours] = platform.get("deployment", f"{platform.name}-api")["spec"]["template"]["spec"][
+        "containers"
+    ]
     manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -354,7 +375,7 @@ def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) ->
             "containers": [
                 {
                     "name": "killer",
-                    "image": statuses[container]["image"],
+                    "image": ours["image"],
                     "command": ["/opt/venv/bin/python", "-c", program, container_id],
                     "securityContext": {"privileged": True, "runAsUser": 0, "runAsNonRoot": False},
                 }

@@ -1,7 +1,7 @@
 """What a client needs to know its servers by their certificates.
 
 Before: settings name a file of authorities, or none.
-After: connections to Postgres and RabbitMQ are made with the context.
+After: connections to the stores and to mail servers are made with the context.
 """
 
 import ssl

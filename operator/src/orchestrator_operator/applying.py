@@ -52,6 +52,12 @@ class AlreadyExistsError(ClusterError):
     code = "already_exists"
 
 
+class KindUnknownError(ClusterError):
+    """The cluster has no such kind: its definition is not installed."""
+
+    code = "kind_unknown"
+
+
 class ChangedMeanwhileError(ClusterError):
     """The object is not the one, or not the version, that the caller decided about."""
 
@@ -87,7 +93,11 @@ class Cluster(Protocol):
     async def list(
         self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
     ) -> tuple[Manifest, ...]:
-        """Return all objects that carry ``labels``; of every namespace when that is None."""
+        """Return all objects that carry ``labels``; of every namespace when that is None.
+
+        Raises:
+            KindUnknownError: there can be none.
+        """
         ...
 
     async def create(self, manifest: Manifest, *, field_manager: str) -> Manifest:
@@ -166,7 +176,10 @@ class KubernetesCluster:
         query = {"labelSelector": selector, "limit": str(LIST_PAGE_SIZE)}
         found: list[Manifest] = []
         while True:
-            page = await self._call("GET", kind.path(namespace), query=query)
+            try:
+                page = await self._call("GET", kind.path(namespace), query=query)
+            except _NotFoundError as error:
+                raise KindUnknownError(str(error)) from error
             # A list carries these two once, not on each item.
             found += [
                 {"apiVersion": kind.api_version, "kind": kind.kind, **item}

@@ -8,7 +8,7 @@ from orchestrator_operator import names
 from orchestrator_operator.bindings import Binding
 from orchestrator_operator.desiring import Gates
 from orchestrator_operator.images import ResolvedImages
-from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.kinds import POD_MONITOR, Manifest
 from orchestrator_operator.manifests.context import Context, Credentials
 from orchestrator_operator.manifests.migration import migration_name
 from orchestrator_operator.manifests.stores import DATA_VOLUME
@@ -49,6 +49,7 @@ def derive_context(  # noqa: PLR0913 - each is a fact of another source
         operator_namespace=operator_namespace,
         api_cluster_ip=_cluster_ip(observed.child("Service", names.child(name, names.API))),
         database_identity=_database_identity(name, spec, observed, credentials.postgres),
+        knows_pod_monitors=POD_MONITOR.kind not in observed.unknown_kinds,
         initial_workers=first_workers(spec) if desired_workers is None else desired_workers,
     )
 

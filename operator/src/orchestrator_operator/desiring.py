@@ -20,6 +20,7 @@ from orchestrator_operator.manifests.disruption import build_disruption_budgets
 from orchestrator_operator.manifests.edge import build_edge
 from orchestrator_operator.manifests.ingress import build_ingress
 from orchestrator_operator.manifests.migration import build_migration
+from orchestrator_operator.manifests.monitoring import build_pod_monitors
 from orchestrator_operator.manifests.network import build_network_policies
 from orchestrator_operator.manifests.postgres import build_postgres
 from orchestrator_operator.manifests.rabbitmq import build_rabbitmq
@@ -103,6 +104,7 @@ def desired(context: Context, gates: Gates) -> Plan:
                 birth=build_new_worker(context),
             ),
             *_steps("disruption", build_disruption_budgets(context)),
+            *_steps("monitoring", build_pod_monitors(context)),
         )
     )
 

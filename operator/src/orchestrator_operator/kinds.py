@@ -56,8 +56,12 @@ JOB = Kind("batch/v1", "Job", "jobs")
 INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+POD_MONITOR = Kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 
-PRUNED_CHILDREN = (
+OPTIONAL_CHILDREN = (POD_MONITOR,)
+"""Kinds that a cluster may not know, and may come to know. They are looked for in each pass; to
+watch what is not there is an endless complaint."""
+_USUAL_CHILDREN = (
     CONFIG_MAP,
     SERVICE,
     STATEFUL_SET,
@@ -67,15 +71,17 @@ PRUNED_CHILDREN = (
     NETWORK_POLICY,
     DISRUPTION_BUDGET,
 )
+PRUNED_CHILDREN = (*_USUAL_CHILDREN, *OPTIONAL_CHILDREN)
 """What a pass may delete when it is no longer desired. Never a Secret, a Pod or a volume."""
 
-LISTED_CHILDREN = (*PRUNED_CHILDREN, POD, VOLUME_CLAIM)
-WATCHED_CHILDREN = (*PRUNED_CHILDREN, POD)
+LISTED_CHILDREN = (*_USUAL_CHILDREN, POD, VOLUME_CLAIM)
+WATCHED_CHILDREN = (*_USUAL_CHILDREN, POD)
 """Secrets are missing on purpose: to watch them is to be allowed to read all of a namespace's.
 They are fetched by name instead, see ``watching_secrets``."""
 
 _BY_TYPE = {
-    (kind.api_version, kind.kind): kind for kind in (ORCHESTRATOR, EVENT, SECRET, *LISTED_CHILDREN)
+    (kind.api_version, kind.kind): kind
+    for kind in (ORCHESTRATOR, EVENT, SECRET, *LISTED_CHILDREN, *OPTIONAL_CHILDREN)
 }
 
 

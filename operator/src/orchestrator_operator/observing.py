@@ -12,9 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator_operator import names
-from orchestrator_operator.applying import Cluster
+from orchestrator_operator.applying import Cluster, KindUnknownError
 from orchestrator_operator.desiring import ObjectKey, key_of
-from orchestrator_operator.kinds import LISTED_CHILDREN, POD, VOLUME_CLAIM, Manifest
+from orchestrator_operator.kinds import (
+    LISTED_CHILDREN,
+    OPTIONAL_CHILDREN,
+    POD,
+    VOLUME_CLAIM,
+    Manifest,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,8 @@ class Observed:
     """Without pods and volume claims, which their controllers own."""
     pods: tuple[Manifest, ...]
     claims: tuple[Manifest, ...]
+    unknown_kinds: frozenset[str] = frozenset()
+    """Of the optional kinds, those that the cluster does not have."""
 
     def child(self, kind: str, name: str) -> Manifest | None:
         """Return a child by kind and name, or None."""
@@ -43,5 +51,11 @@ async def observe(cluster: Cluster, namespace: str, name: str) -> Observed:
     )
     by_kind = dict(zip(LISTED_CHILDREN, found, strict=True))
     pods, claims = by_kind.pop(POD), by_kind.pop(VOLUME_CLAIM)
+    unknown = set()
+    for kind in OPTIONAL_CHILDREN:
+        try:
+            by_kind[kind] = await cluster.list(kind, namespace, labels)
+        except KindUnknownError:
+            unknown.add(kind.kind)
     children = {key_of(child): child for listed in by_kind.values() for child in listed}
-    return Observed(children=children, pods=pods, claims=claims)
+    return Observed(children=children, pods=pods, claims=claims, unknown_kinds=frozenset(unknown))

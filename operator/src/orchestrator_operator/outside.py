@@ -119,6 +119,22 @@ class SmtpSpec(Part):
     """A Secret whose key ca.crt holds the authorities to trust, instead of the usual ones."""
 
 
+class PodMonitors(StrEnum):
+    """Whether PodMonitors are made."""
+
+    AUTO = "Auto"
+    DISABLED = "Disabled"
+
+
+class MonitoringSpec(Part):
+    """Who reads the metrics."""
+
+    pod_monitors: PodMonitors = PodMonitors.AUTO
+    """Auto: a PodMonitor for each part that serves metrics, where the cluster has that kind, as one
+    with the Prometheus operator does. Namespaces that read them are labelled
+    taskorchestrator.dev/monitoring: allowed."""
+
+
 class S3Spec(Part):
     """A bucket that results are kept in. Pods read its Secrets at their start.
 

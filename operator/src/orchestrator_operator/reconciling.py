@@ -30,6 +30,7 @@ from orchestrator_operator.problems import REFUSED, Problem
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.status import Situation, announce, build_status, refuse
 from orchestrator_operator.telling import tell_changes, write_status
+from orchestrator_operator.users_secrets import find_incomplete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,10 @@ class Reconciler:
         companion.remember_secrets(
             acted.objects.get(key_of(secret), secret) for secret in secrets.manifests.values()
         )
+        problems = [
+            *acted.problems,
+            *await find_incomplete(self.cluster, context.namespace, spec),
+        ]
         if names.WORKER not in plan.waits():
             companion.pool.steer(resource, context)
         job = observed.child("Job", migration_name(context))
@@ -89,7 +94,7 @@ class Reconciler:
             context=context,
             observed=observed.with_applied(acted.objects),
             waits=plan.waits(),
-            problems=acted.problems,
+            problems=problems,
             leaving=acted.leaving,
             scaling=companion.look_at_scaling(),
             migration_retry=await retry_migration(self.cluster, job, self.now()),
@@ -97,7 +102,7 @@ class Reconciler:
         )
         await tell_changes(self.cluster, resource, acted.changes)
         await write_status(self.cluster, resource, build_status(situation))
-        return verdict_of(acted.problems)
+        return verdict_of(problems)
 
     async def _only_look(
         self, resource: Manifest, spec: OrchestratorSpec, companion: Companion

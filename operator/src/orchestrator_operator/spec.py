@@ -20,6 +20,7 @@ from orchestrator_operator.compute import Resources, default_resources
 from orchestrator_operator.external import ONE_OF, External, may_be_absent
 from orchestrator_operator.outside import (
     IngressSpec,
+    MonitoringSpec,
     NetworkBlock,
     SecretReference,
     SmtpSpec,
@@ -357,6 +358,8 @@ class OrchestratorSpec(Part):
         default_factory=lambda: RabbitMQSpec(managed=ManagedRabbitMQ()), json_schema_extra=_MANAGED
     )
     """What tells workers that a task is due."""
+    monitoring: MonitoringSpec = Field(default_factory=MonitoringSpec)
+    """How metrics are found."""
     network_policy: NetworkPolicyMode = NetworkPolicyMode.ENFORCED
     """Enforced: pods can reach each other only as they need. Disabled: no policies."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN

@@ -16,6 +16,12 @@ from orchestrator_operator.kinds import Manifest
 LONGEST_TROUBLE = 300
 PATIENCE_SECONDS = 10
 """A new volume is bound a second or two after its pod was first found to have no place."""
+START_SECONDS = 120
+"""A large image takes a while to be pulled."""
+DISK_FULL = "DiskFull"
+WORDS_OF_A_FULL_DISK = ("No space left on device", "enospc")
+"""What Postgres and Erlang say as they end."""
+NOT_STARTED = "PodNotStarted"
 WAITING_REASONS_OF_TROUBLE = frozenset(
     {
         "CrashLoopBackOff",
@@ -120,16 +126,34 @@ def _trouble_of_pod(pod: Manifest, now: datetime) -> Trouble | None:
         if reason in WAITING_REASONS_OF_TROUBLE:
             said = _last_words(container) or waiting.get("message", "")
             stable = STABLE_REASONS.get(reason, reason)
+            if any(words in said for words in WORDS_OF_A_FULL_DISK):
+                stable, said = DISK_FULL, f"its volume is full; raise its storage.size: {said}"
             return _trouble(pod, stable, f"container {container['name']}: {said}")
     for condition in status.get("conditions") or ():
         if condition.get("reason") == "Unschedulable" and _has_lasted(condition, now):
             return _trouble(pod, "Unschedulable", condition.get("message", ""))
+        is_placed = condition["type"] == "PodScheduled" and condition["status"] == "True"
+        if is_placed and _is_unstarted(status) and _has_lasted(condition, now, START_SECONDS):
+            return _trouble(pod, NOT_STARTED, "waits for its image or its volumes; see its Events")
     return None
 
 
-def _has_lasted(condition: dict[str, Any], now: datetime) -> bool:
+def _is_unstarted(status: dict[str, Any]) -> bool:
+    """Whether none of a pod's containers has begun: its image or its volumes are not there yet."""
+    containers = (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    )
+    return bool(containers) and all(
+        "waiting" in (each.get("state") or {}) and not each.get("lastState") for each in containers
+    )
+
+
+def _has_lasted(
+    condition: dict[str, Any], now: datetime, seconds: float = PATIENCE_SECONDS
+) -> bool:
     since = condition.get("lastTransitionTime")
-    return since is not None and (now - from_timestamp(since)).total_seconds() >= PATIENCE_SECONDS
+    return since is not None and (now - from_timestamp(since)).total_seconds() >= seconds
 
 
 def _trouble_of_workload(workload: Manifest) -> Trouble | None:

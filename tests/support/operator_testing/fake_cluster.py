@@ -23,10 +23,11 @@ from operator_testing.field_ownership import (
 from orchestrator_operator.applying import (
     AlreadyExistsError,
     ChangedMeanwhileError,
+    KindUnknownError,
     ObjectRefusedError,
     build_event,
 )
-from orchestrator_operator.kinds import Kind, Manifest, kind_of
+from orchestrator_operator.kinds import OPTIONAL_CHILDREN, Kind, Manifest, kind_of
 
 Key = tuple[str, str, str]
 """Kind, namespace, name."""
@@ -52,6 +53,8 @@ class FakeCluster:
         self.events: list[Manifest] = []
         self.writes: list[str] = []
         """Every call that may write, such as ``apply Deployment demo-api``."""
+        self.unknown_kinds = set(OPTIONAL_CHILDREN)
+        """Kinds whose definitions are not installed."""
         self._numbers = itertools.count(1)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
@@ -63,6 +66,8 @@ class FakeCluster:
         self, kind: Kind, namespace: str | None, labels: Mapping[str, str] | None = None
     ) -> tuple[Manifest, ...]:
         """Return all objects that carry ``labels``."""
+        if kind in self.unknown_kinds:
+            raise KindUnknownError(f"list {kind.plural}: the server could not find it")
         return tuple(
             self._shown(key)
             for key, manifest in sorted(self.objects.items())

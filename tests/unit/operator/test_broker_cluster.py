@@ -51,9 +51,9 @@ def test_only_brokers_of_a_cluster_may_talk_erlang_to_each_other() -> None:
     alone = build_network_policies(a_context())
     several = build_network_policies(a_context(THREE))
 
-    assert ports_of_the_broker(alone, "ingress") == {5672}
+    assert ports_of_the_broker(alone, "ingress") == {5672, 15692}
     assert ports_of_the_broker(alone, "egress") == set()
-    assert ports_of_the_broker(several, "ingress") == {5672, *ERLANG}
+    assert ports_of_the_broker(several, "ingress") == {5672, 15692, *ERLANG}
     assert ports_of_the_broker(several, "egress") == {53, *ERLANG}
 
 

@@ -158,7 +158,11 @@ CREDENTIALS_OF = {
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_manifests_are_as_they_were(name: str) -> None:
-    context = a_context(SPECS[name], credentials=CREDENTIALS_OF.get(name, CREDENTIALS))
+    context = a_context(
+        SPECS[name],
+        credentials=CREDENTIALS_OF.get(name, CREDENTIALS),
+        knows_pod_monitors=name == "everything",
+    )
     plan = desired(context, ALL_OPEN)
     manifests = [step.manifest for step in plan.steps]
 

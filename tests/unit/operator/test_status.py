@@ -66,6 +66,31 @@ async def a_world_whose_api_is_not_ready() -> World:
             "OOMKilled",
         ),
         (
+            waiting(
+                "CrashLoopBackOff",
+                "back-off",
+                exitCode=1,
+                reason="Error",
+                message='PANIC:  could not write to file "pg_wal/x": No space left on device',
+            ),
+            "DiskFull",
+            "raise its storage.size",
+        ),
+        (
+            {
+                **waiting("ContainerCreating", ""),
+                "conditions": [
+                    {
+                        "type": "PodScheduled",
+                        "status": "True",
+                        "lastTransitionTime": (START - timedelta(minutes=3)).isoformat(),
+                    }
+                ],
+            },
+            "PodNotStarted",
+            "waits for its image or its volumes",
+        ),
+        (
             {
                 "phase": "Pending",
                 "conditions": [

@@ -64,6 +64,8 @@ class Context:
     database_identity: str | None = None
     """Which volume the database is on, once there is one, or where somebody else runs it; another
     one has to be migrated anew."""
+    knows_pod_monitors: bool = False
+    """Whether the cluster has the kind of a Prometheus that is run by an operator."""
     initial_workers: int = 0
     """Replicas that a worker Deployment starts with; from then on the autoscaler decides."""
 

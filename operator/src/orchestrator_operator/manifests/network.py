@@ -13,9 +13,10 @@ from typing import Any
 from orchestrator_operator import names
 from orchestrator_operator.bindings import PORTS as STORES
 from orchestrator_operator.kinds import NETWORK_POLICY, Manifest
-from orchestrator_operator.manifests.api import API_PORT, METRICS_PORT
+from orchestrator_operator.manifests.api import API_PORT
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.edge import EDGE_PORT
+from orchestrator_operator.manifests.monitoring import MEASURED
 from orchestrator_operator.manifests.rabbitmq_cluster import ERLANG_PORTS, ERLANG_TOOL_PORTS
 from orchestrator_operator.outside import SourceUrls
 from orchestrator_operator.spec import NetworkPolicyMode, ServiceType
@@ -32,8 +33,6 @@ FLOWS = (
     (names.MIGRATION, names.POSTGRES),
 )
 """Who connects to whom."""
-MEASURED = frozenset({names.API})
-"""Who serves metrics, on a port of its own that no Service has."""
 READ_BY_THE_AUTOSCALER = frozenset({names.POSTGRES, names.RABBITMQ})
 USERS_OF_THE_BUCKET = frozenset({names.API, names.WORKER})
 COMPONENTS = (
@@ -113,7 +112,7 @@ def _ingress(context: Context, component: str) -> list[dict[str, Any]]:
             peers.append(_operator(context))
         rules[0] = {"from": peers, **rules[0]}
     if component in MEASURED:
-        rules.append({"from": [_monitoring()], "ports": _tcp(METRICS_PORT)})
+        rules.append({"from": [_monitoring()], "ports": _tcp(MEASURED[component])})
     return rules
 
 

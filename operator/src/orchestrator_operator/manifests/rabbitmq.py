@@ -42,6 +42,7 @@ from orchestrator_operator.quantities import to_number
 from orchestrator_operator.spec import ManagedRabbitMQ
 
 CONFIG_FILE = "90-orchestrator.conf"
+METRICS_PORT = 15692
 PLUGINS_FILE = "enabled_plugins"
 PLUGINS = "[rabbitmq_management,rabbitmq_prometheus].\n"
 NODE_NAME = "rabbit@localhost"
@@ -93,7 +94,7 @@ def _build_pod(
         ports=[
             {"name": names.RABBITMQ, "containerPort": PORTS[names.RABBITMQ], "protocol": "TCP"},
             {"name": "management", "containerPort": 15672, "protocol": "TCP"},
-            {"name": "metrics", "containerPort": 15692, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
         ],
         resources=managed.resources.to_manifest(),
         volumeMounts=[

@@ -22,6 +22,7 @@ from orchestrator_core.attempts import ResultFile
 from orchestrator_core.errors import SettingsError
 from orchestrator_core.handlers import GiveUpError, RetryLaterError, TaskContext
 from orchestrator_core.tasks import ErrorCode
+from orchestrator_core.tls import verifying_context
 from orchestrator_worker.builtin.composing import compose, recipients_of
 from orchestrator_worker.builtin.emails import SendEmail
 from orchestrator_worker.builtin.results import to_json_result
@@ -158,8 +159,8 @@ def _trust(settings: SmtpSettings) -> ssl.SSLContext | None:
     if settings.security is Security.NONE:
         return None
     try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as error:
+        return verifying_context(settings.ca_file)
+    except SettingsError as error:
         raise GiveUpError(
             "mail is set up wrongly here: SMTP_CA_FILE can't be read as certificates",
             code=ErrorCode.NOT_CONFIGURED,
