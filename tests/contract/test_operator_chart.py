@@ -13,7 +13,7 @@ import yaml
 from hack.chart_readme import read_values
 from orchestrator_core.settings import read_settings
 from orchestrator_operator.crd import build_crd
-from orchestrator_operator.kinds import WATCHED_CHILDREN, Kind
+from orchestrator_operator.kinds import PRUNED_CHILDREN, WATCHED_CHILDREN, Kind
 from orchestrator_operator.names import NAME_LABEL, OPERATOR_APPLICATION
 from orchestrator_operator.settings import OperatorSettings
 from platform_under_test import kubectl
@@ -144,17 +144,23 @@ def test_no_right_is_a_wildcard_and_secrets_can_not_be_listed() -> None:
 
 @pytest.mark.parametrize("kind", WATCHED_CHILDREN, ids=lambda kind: kind.plural)
 def test_what_is_watched_may_be_watched(kind: Kind) -> None:
+    assert {"list", "watch"} <= verbs_for(kind)
+
+
+def verbs_for(kind: Kind) -> set[str]:
     rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     group = kind.api_version.partition("/")[0] if "/" in kind.api_version else ""
-
-    verbs = {
+    return {
         verb
         for rule in rules
         if group in rule["apiGroups"] and kind.plural in rule["resources"]
         for verb in rule["verbs"]
     }
 
-    assert {"list", "watch"} <= verbs
+
+@pytest.mark.parametrize("kind", PRUNED_CHILDREN, ids=lambda kind: kind.plural)
+def test_what_is_made_may_be_looked_at_made_changed_and_deleted(kind: Kind) -> None:
+    assert {"get", "list", "create", "patch", "delete"} <= verbs_for(kind)
 
 
 @pytest.mark.parametrize("value", EFFECTS)

@@ -3,6 +3,7 @@
 import base64
 import secrets
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import httpx
 
@@ -55,6 +56,11 @@ def secrets_of(platform: Platform) -> Iterator[tuple[str, str]]:
                 yield f"{secret['metadata']['name']}/{key}", text
 
 
+def running_workers(platform: Platform) -> list[dict[str, Any]]:
+    pods = platform.list("pods", component="worker")
+    return [pod for pod in pods if pod["status"].get("phase") == "Running"]
+
+
 def places(platform: Platform) -> Iterator[tuple[str, str]]:
     """Return all that people who may not read Secrets may read."""
     for pod in platform.list("pods", instance=platform.name):
@@ -66,7 +72,7 @@ def places(platform: Platform) -> Iterator[tuple[str, str]]:
         yield "log of the operator", kubectl("-n", space, "logs", name, "--tail=-1")
     kinds = "orchestrator,deployment,statefulset,job,configmap,service,pod,events"
     yield "objects", platform.kubectl("get", kinds, "-o", "yaml")
-    for pod in platform.list("pods", component="api"):
+    for pod in platform.list("pods", component="api") + running_workers(platform):
         name = pod["metadata"]["name"]
         path = f"/api/v1/namespaces/{platform.namespace}/pods/{name}:{METRICS_PORT}/proxy/metrics"
         yield f"metrics of {name}", kubectl("get", "--raw", path)

@@ -171,6 +171,7 @@ class FaultyPlatform:
             "LEASE_SECONDS": LEASE_SECONDS,
             "DRAIN_SECONDS": DRAIN_SECONDS,
             "HEALTH_PORT": port,
+            "METRICS_PORT": 0,
             "POD_NAME": name,
             **settings,
         }

@@ -287,6 +287,7 @@ class Bench:
             "CONCURRENCY": 2,
             "LEASE_SECONDS": LEASE_SECONDS,
             "HEALTH_PORT": health_port,
+            "METRICS_PORT": 0,
             "POD_NAME": "worker-under-test",
             **settings,
         }

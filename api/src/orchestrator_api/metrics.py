@@ -1,31 +1,25 @@
-"""Every metric of the API, and the port where Prometheus reads them.
+"""Every metric of the API.
 
-A port of its own, because what the process knows about itself is for its owner
-and not for its clients.
-
-Before: ``wiring`` makes one ``Metrics`` per process and hands out its parts.
-After: Prometheus reads ``/metrics``.
+Before: ``app`` makes one ``Metrics`` per process; ``wiring`` hands out its parts.
+After: Prometheus reads them (``orchestrator_core.metrics``).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Literal
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from orchestrator_core.errors import SettingsError
+from orchestrator_core.metrics import new_registry
 
 Source = Literal["redis", "memory"]
 _SCOPES = ("user", "address")
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+"""A client may send any word."""
+CLIENT_GONE = 499
+"""nginx's number for a client that hung up before its answer; it is never sent."""
+DURATION_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SOURCES: tuple[Source, ...] = ("redis", "memory")
 
 
@@ -96,43 +90,70 @@ class EventMetrics:
         self._watching.set_function(count)
 
 
+class RequestMetrics:
+    """Of requests: how many, how they ended, how long they took."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "orchestrator_api_requests_total",
+            "Requests that were answered, by route and status; 499: the client hung up before.",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "orchestrator_api_request_duration_seconds",
+            "Time until a request was answered completely; of a stream, as long as it was open.",
+            ("method", "route"),
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._known: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
+
+    def count(self, method: str, route: str, status: int | None, seconds: float) -> None:
+        """Count one request; ``route`` is the template, so that there are not many."""
+        key = (method if method in METHODS else "other", route, status)
+        parts = self._known.get(key)
+        if parts is None:
+            method, route, status = key
+            parts = self._known[key] = (
+                self._requests.labels(method, route, status or CLIENT_GONE),
+                self._seconds.labels(method, route),
+            )
+        requests, durations = parts
+        requests.inc()
+        durations.observe(seconds)
+
+
+class TaskMetrics:
+    """Of submissions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._submitted = Counter(
+            "orchestrator_api_tasks_submitted_total",
+            "Tasks that were accepted; a repeated Idempotency-Key makes none.",
+            ("task_type",),
+            registry=registry,
+        )
+        self._batches = Histogram(
+            "orchestrator_api_submission_batch_size",
+            "Tasks that went into Postgres with one statement.",
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+
+    def count_submitted(self, task_types: Sequence[str]) -> None:
+        """Count what one statement inserted."""
+        for task_type in task_types:
+            self._submitted.labels(task_type).inc()
+        self._batches.observe(len(task_types))
+
+
 class Metrics:
     """All metrics of one process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self.registry = new_registry(app="api", version=version("orchestrator-api"))
+        self.requests = RequestMetrics(self.registry)
+        self.tasks = TaskMetrics(self.registry)
         self.limits = LimitMetrics(self.registry)
         self.events = EventMetrics(self.registry)
-
-
-@asynccontextmanager
-async def serving_metrics(metrics: Metrics, *, port: int) -> AsyncIterator[None]:
-    """Serve ``/metrics`` from a thread until the context ends.
-
-    Args:
-        metrics: what to serve.
-        port: on all addresses; 0 serves nothing.
-
-    Raises:
-        SettingsError: somebody else has the port.
-    """
-    if port == 0:
-        yield
-        return
-    try:
-        server, thread = start_http_server(port, registry=metrics.registry)
-    except OSError as error:
-        raise SettingsError(
-            f"ORCHESTRATOR_API_METRICS_PORT={port} can't be listened on ({error});"
-            " give a free port, or 0 for no metrics"
-        ) from error
-    try:
-        yield
-    finally:
-        # It looks for the wish to end twice a second; the event loop need not wait.
-        await asyncio.to_thread(server.shutdown)
-        server.server_close()
-        thread.join()

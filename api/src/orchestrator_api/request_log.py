@@ -15,14 +15,14 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator_api.metrics import CLIENT_GONE, RequestMetrics
 from orchestrator_api.problems import INTERNAL, respond
 from orchestrator_core.tracing import to_trace_context, trace_id_of
 
-CLIENT_GONE = 499
-"""nginx's number for a client that hung up before its answer; it is only ever logged."""
 FIELDS = ("user_id", "task_id", "task_type")
 """What endpoints and their dependencies set in ``request.state`` stands on the request's line: a
 line of its own for each would cost as much again."""
+UNKNOWN = "unknown"
 _PROBES = frozenset({"/livez", "/readyz", "/health"})
 
 _log = structlog.get_logger(__name__)
@@ -36,10 +36,11 @@ class _Sent:
 
 
 class RequestLog:
-    """Middleware: logs each request with its status and duration."""
+    """Middleware: logs and counts each request with its status and duration."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application and log how it went."""
@@ -67,18 +68,20 @@ class RequestLog:
                 raise
             await respond(INTERNAL, path=scope["path"])(scope, receive, note_and_send)
         finally:
-            _write_line(scope, sent.status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            # The template, not the path: ids would make every request its own kind.
+            route = getattr(scope.get("route"), "path", None) or UNKNOWN
+            _write_line(scope, route, sent.status, seconds)
+            self._metrics.count(scope["method"], route, sent.status, seconds)
             structlog.contextvars.reset_contextvars(**tokens)
 
 
-def _write_line(scope: Scope, status: int | None, duration_seconds: float) -> None:
-    # The template, not the path: ids would make every line its own kind.
-    template = getattr(scope.get("route"), "path", None)
-    write = _log.debug if template in _PROBES else _log.info
+def _write_line(scope: Scope, route: str, status: int | None, duration_seconds: float) -> None:
+    write = _log.debug if route in _PROBES else _log.info
     write(
         "request",
         method=scope["method"],
-        route=template or "unknown",
+        route=route,
         status=status,
         duration_seconds=round(duration_seconds, 6),
         **{name: value for name in FIELDS if (value := scope["state"].get(name)) is not None},

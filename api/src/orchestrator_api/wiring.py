@@ -24,7 +24,7 @@ from orchestrator_api.limits.limiter import Limiter
 from orchestrator_api.limits.local_buckets import LocalBuckets
 from orchestrator_api.limits.policies import Policies
 from orchestrator_api.limits.requests import RequestLimits
-from orchestrator_api.metrics import Metrics, serving_metrics
+from orchestrator_api.metrics import Metrics
 from orchestrator_api.places import Places
 from orchestrator_api.pruning import Pruning
 from orchestrator_api.running import Service, running
@@ -35,6 +35,7 @@ from orchestrator_api.tasks.submitting import Submitting
 from orchestrator_api.tasks.wiring import build_task_parts
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.metrics import serving_metrics
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.file_store import PostgresUploadStore
@@ -65,11 +66,18 @@ class Services(TypedDict):
     health: health.Health
 
 
-async def open_services(settings: ProcessSettings, resources: AsyncExitStack) -> Services:
+async def open_services(
+    settings: ProcessSettings, metrics: Metrics, resources: AsyncExitStack
+) -> Services:
     """Open everything on ``resources`` and start the background services."""
     enter = resources.enter_async_context
-    metrics = Metrics()
-    await enter(serving_metrics(metrics, port=settings.api.metrics_port))
+    await enter(
+        serving_metrics(
+            metrics.registry,
+            port=settings.api.metrics_port,
+            variable="ORCHESTRATOR_API_METRICS_PORT",
+        )
+    )
     database = await enter(
         Database.open(
             settings.postgres,
@@ -93,6 +101,7 @@ async def open_services(settings: ProcessSettings, resources: AsyncExitStack) ->
         database,
         doorbell,
         cache,
+        metrics.tasks,
         announce=watching.announcer.offer,
         max_waiting=settings.api.waiting_tasks,
         ring_after_seconds=settings.api.ring_lost_seconds,

@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # Where the cluster has them; they are not watched.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors]
-  verbs: [list, create, patch, delete]
+  verbs: [get, list, create, patch, delete]
 # Pods are looked at, and told which of them should go first.
 - apiGroups: [""]
   resources: [pods]

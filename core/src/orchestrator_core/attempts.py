@@ -34,6 +34,8 @@ class Claim(NamedTuple):
     timeout_seconds: int
     trace_context: str
     lease_until: datetime
+    waited_seconds: float
+    """Since it was due: submitted, or to be tried again."""
 
     @property
     def is_last_attempt(self) -> bool:

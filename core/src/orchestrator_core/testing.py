@@ -43,6 +43,7 @@ def a_claim(task_id: int = 17, **fields: object) -> Claim:
         "timeout_seconds": 60,
         "trace_context": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
         "lease_until": datetime(2030, 1, 1, tzinfo=UTC),
+        "waited_seconds": 0.25,
         **fields,
     }
     return Claim(**facts)

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from orchestrator_operator.applying import Cluster, ClusterError
-from orchestrator_operator.conditions import DEGRADED, READY
+from orchestrator_operator.conditions import DEGRADED, READY, SCALING_ACTIVE
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.names import FIELD_MANAGER
 from orchestrator_operator.status_model import OrchestratorStatus
@@ -68,7 +68,9 @@ def _turns(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str
     degraded = new.get(DEGRADED, {})
     was = old.get(DEGRADED, {})
     has_turned = (was.get("status"), was.get("reason")) != ("True", degraded.get("reason"))
-    if degraded.get("status") == "True" and has_turned:
+    # What the autoscaler finds it tells itself, also when it is not the worst of all.
+    is_told = degraded.get("reason") == new.get(SCALING_ACTIVE, {}).get("reason")
+    if degraded.get("status") == "True" and has_turned and not is_told:
         turns.append((WARNING, degraded["reason"], degraded["message"]))
     return turns
 

@@ -165,6 +165,7 @@ def _build_own(addresses: Addresses, folder: Path) -> Mapping[str, str]:
         "DB_NAME": addresses.name,
         "ORCHESTRATOR_WORKER_CONCURRENCY": str(IN_FLIGHT_PER_PROCESS),
         "ORCHESTRATOR_WORKER_HEALTH_PORT": str(services.free_port()),
+        "ORCHESTRATOR_WORKER_METRICS_PORT": "0",
         "ORCHESTRATOR_WORKER_POD_NAME": "bench",
         "ORCHESTRATOR_WORKER_LOG_LEVEL": "WARNING",
     }

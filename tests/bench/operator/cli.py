@@ -198,16 +198,17 @@ def read_usage() -> Usage:
     memory, cpu = kubectl("exec", *where, "--", "python", "-c", READ_SELF).split()
     return Usage(
         at=time.monotonic(),
-        requests=_sum(
+        requests=sum_of(
             metrics, r"apiserver_flowcontrol_dispatched_requests_total\{[^}]*\"service-accounts\""
         ),
-        applies=_sum(metrics, r"apiserver_request_total\{[^}]*verb=\"APPLY\""),
+        applies=sum_of(metrics, r"apiserver_request_total\{[^}]*verb=\"APPLY\""),
         cpu_seconds=float(cpu),
         memory_megabytes=int(memory) / 1024,
     )
 
 
-def _sum(metrics: str, series: str) -> int:
+def sum_of(metrics: str, series: str) -> int:
+    """Return what all series that begin like this count together."""
     return sum(
         int(float(value))
         for value in re.findall(rf"^{series}[^}}]*\}} (\S+)$", metrics, re.MULTILINE)

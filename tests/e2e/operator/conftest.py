@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from operator_outage import operator_outage
+from installed_operator import operator_outage
 from operator_resources import SMALL, Apply
 from platform_under_test import Platform, namespace
 

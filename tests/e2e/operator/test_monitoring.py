@@ -66,7 +66,7 @@ def test_pod_monitors_come_with_their_definition_and_go_with_the_wish(small: Pla
             # kubectl does not know the new kind at once.
             return set()
 
-    wanted = {f"{small.name}-api", f"{small.name}-rabbitmq"}
+    wanted = {f"{small.name}-{part}" for part in ("api", "worker", "rabbitmq")}
     wait_until(
         lambda: wanted <= monitors(), seconds=RESYNC_SECONDS, what="the PodMonitors to be there"
     )

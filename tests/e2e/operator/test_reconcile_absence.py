@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from operator_outage import operator_outage
+from installed_operator import operator_outage
 from platform_under_test import Api, Platform, Tunnel, wait_until
 
 READY_SECONDS = 90.0

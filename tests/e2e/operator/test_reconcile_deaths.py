@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from idle_pools import IdlePool, operators_images
-from operator_outage import operator_outage
+from installed_operator import operator_outage, operators_images
 from operator_resources import Apply
+from operator_testing.no_pool import NoPool
 from orchestrator_operator.applying import Cluster, KubernetesCluster
 from orchestrator_operator.companions import Companion
 from orchestrator_operator.images import DefaultImages
@@ -64,7 +64,7 @@ def make_a_pass(namespace: str, name: str, images: DefaultImages, writes: int) -
                 operator_namespace="orchestrator-system",
                 now=lambda: datetime.now(UTC),
             )
-            return await reconciler.reconcile(namespace, name, Companion(pool=IdlePool()))
+            return await reconciler.reconcile(namespace, name, Companion(pool=NoPool()))
 
     os._exit(DONE if asyncio.run(run()) is Verdict.DONE else WAITING)
 

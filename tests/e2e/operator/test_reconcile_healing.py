@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from idle_pools import IdlePool, operators_images
+from installed_operator import operators_images
+from operator_testing.no_pool import NoPool
 from orchestrator_operator.applying import Cluster, KubernetesCluster
 from orchestrator_operator.companions import Companion
 from orchestrator_operator.conditions import Fact, from_timestamp, previous_conditions
@@ -150,7 +151,7 @@ async def test_a_further_pass_writes_nothing(small: Platform, cluster: Cluster) 
     # Other controllers, and the operator itself, write status for a while after so much damage.
     wait_until(lambda: is_quiet(versions), seconds=60, what="everybody else to stop writing")
     # A fresh companion remembers nothing: every object is really applied again.
-    companion = Companion(pool=IdlePool(view_of(small.resource())))
+    companion = Companion(pool=NoPool(view_of(small.resource())))
     before = versions()
     verdict = await reconciler.reconcile(small.namespace, small.name, companion)
 

@@ -12,12 +12,15 @@ from orchestrator_operator.status import ScalingView
 class NoPool:
     """Stands where nothing scales: in tests of other things."""
 
+    def __init__(self, view: ScalingView | None = None) -> None:
+        self._view = view or ScalingView()
+
     def steer(self, resource: Manifest, context: Context) -> None:
         """Do nothing."""
 
     def view(self) -> ScalingView:
-        """Say nothing."""
-        return ScalingView()
+        """Say what was given, by default nothing."""
+        return self._view
 
     async def close(self) -> None:
         """Do nothing."""

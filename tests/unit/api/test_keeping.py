@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from orchestrator_api.metrics import Metrics
 from orchestrator_api.tasks.keeping import Keepers, build_keepers
 from orchestrator_core.errors import OverloadedError
 from orchestrator_core.submissions import Kept, Replayed, Submission, Verdict
@@ -54,7 +55,7 @@ class Rings:
 
 @asynccontextmanager
 async def running(store: SlowStore, rings: Rings) -> AsyncIterator[Keepers]:
-    keepers = build_keepers(store, rings, max_waiting=10, ring_after_seconds=10)
+    keepers = build_keepers(store, rings, Metrics().tasks, max_waiting=10, ring_after_seconds=10)
     services = [asyncio.create_task(each.run()) for each in (keepers.singles, keepers.bulks)]
     try:
         yield keepers

@@ -1,54 +1,58 @@
-"""What Prometheus reads, and where."""
+"""What the API counts."""
 
-import asyncio
-import socket
+from prometheus_client import generate_latest
 
-import httpx
-import pytest
-
-import services
-from orchestrator_api.metrics import Metrics, serving_metrics
-from orchestrator_core.errors import SettingsError
+from orchestrator_api.metrics import Metrics
 
 
-async def test_metrics_are_read_on_a_port_of_their_own() -> None:
-    metrics, port = Metrics(), services.free_port()
+def lines_of(metrics: Metrics) -> list[str]:
+    return generate_latest(metrics.registry).decode().splitlines()
+
+
+def test_what_has_not_happened_yet_is_there_too_so_that_a_rate_over_it_is_never_empty() -> None:
+    metrics = Metrics()
     metrics.limits.count("user", "redis", is_allowed=True)
 
-    async with serving_metrics(metrics, port=port), httpx.AsyncClient() as client:
-        answer = await client.get(f"http://127.0.0.1:{port}/metrics")
+    lines = lines_of(metrics)
 
-    lines = answer.text.splitlines()
     name = "orchestrator_api_rate_limit_decisions_total"
     assert f'{name}{{decision="allowed",scope="user",source="redis"}} 1.0' in lines
-    # Those that have not happened yet are there too, so that a rate over them is never empty.
     assert f'{name}{{decision="refused",scope="address",source="memory"}} 0.0' in lines
     assert "orchestrator_api_rate_limit_degraded 0.0" in lines
-    assert any(line.startswith("process_cpu_seconds_total ") for line in lines)
 
 
-async def test_the_port_is_free_again_afterwards() -> None:
-    port = services.free_port()
+def test_requests_are_counted_by_route_and_status_and_timed_by_route() -> None:
+    metrics = Metrics()
+    for status, seconds in ((201, 0.004), (201, 0.2), (503, 4.0), (None, 0.1)):
+        metrics.requests.count("POST", "/api/v1/tasks", status, seconds)
 
-    for _ in range(2):
-        async with serving_metrics(Metrics(), port=port):
-            pass
+    lines = lines_of(metrics)
 
-    with socket.socket() as probe:
-        assert await asyncio.to_thread(probe.connect_ex, ("127.0.0.1", port)) != 0
-
-
-async def test_port_0_serves_nothing() -> None:
-    async with serving_metrics(Metrics(), port=0):
-        pass
+    count = 'orchestrator_api_requests_total{method="POST",route="/api/v1/tasks",status='
+    assert {f'{count}"201"}} 2.0', f'{count}"503"}} 1.0', f'{count}"499"}} 1.0'} <= set(lines)
+    duration = "orchestrator_api_request_duration_seconds"
+    labels = 'method="POST",route="/api/v1/tasks"'
+    assert f'{duration}_bucket{{le="0.005",{labels}}} 1.0' in lines
+    assert f"{duration}_count{{{labels}}} 4.0" in lines
 
 
-async def test_a_port_that_somebody_has_is_refused_with_a_way_out() -> None:
-    with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))  # noqa: S104 - the address that the metrics want
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_method_that_somebody_made_up_makes_no_series_of_its_own() -> None:
+    metrics = Metrics()
+    for number in range(50):
+        metrics.requests.count(f"M{number}", "unknown", 405, 0.001)
 
-        with pytest.raises(SettingsError, match=f"METRICS_PORT={port}.*free port, or 0"):
-            async with serving_metrics(Metrics(), port=port):
-                pass
+    name = "orchestrator_api_requests_total"
+    mine = [line for line in lines_of(metrics) if line.startswith(name)]
+    assert mine == [f'{name}{{method="other",route="unknown",status="405"}} 50.0']
+
+
+def test_submissions_are_counted_by_type_and_by_how_many_went_together() -> None:
+    metrics = Metrics()
+    metrics.tasks.count_submitted(["IMAGE_RESIZE", "DATA_EXPORT", "IMAGE_RESIZE"])
+    metrics.tasks.count_submitted([])
+
+    lines = lines_of(metrics)
+
+    assert 'orchestrator_api_tasks_submitted_total{task_type="IMAGE_RESIZE"} 2.0' in lines
+    assert 'orchestrator_api_submission_batch_size_bucket{le="2.0"} 1.0' in lines
+    assert "orchestrator_api_submission_batch_size_sum 3.0" in lines

@@ -2,7 +2,10 @@ import structlog
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from orchestrator_api.metrics import Metrics
 from orchestrator_api.request_log import RequestLog
+
+METRICS = Metrics()
 
 
 async def nothing() -> Message:
@@ -23,7 +26,7 @@ async def test_what_is_known_of_a_request_stands_on_its_one_line() -> None:
         await send({"type": "http.response.start", "status": 201, "headers": []})
 
     with capture_logs() as lines:
-        await RequestLog(app)(a_scope(), nothing, drop)
+        await RequestLog(app, metrics=METRICS.requests)(a_scope(), nothing, drop)
 
     (line,) = lines
     assert 0 <= line.pop("duration_seconds") < 5
@@ -46,7 +49,7 @@ async def test_the_trace_ends_with_its_request() -> None:
         seen.append(structlog.contextvars.get_contextvars())
 
     with capture_logs():
-        await RequestLog(app)(a_scope(), nothing, drop)
+        await RequestLog(app, metrics=METRICS.requests)(a_scope(), nothing, drop)
 
     assert len(seen[0]["trace_id"]) == 32
     assert "trace_id" not in structlog.contextvars.get_contextvars()

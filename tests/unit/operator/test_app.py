@@ -20,6 +20,7 @@ KEY = ResourceKey(NAMESPACE, NAME)
 
 class Pool(NoPool):
     def __init__(self) -> None:
+        super().__init__()
         self.is_closed = False
 
     async def close(self) -> None:

@@ -3,7 +3,7 @@
 from operator_testing.world import NAME, NAMESPACE, World
 from orchestrator_operator.kinds import POD_MONITOR
 
-MONITORS = [("PodMonitor", NAMESPACE, f"{NAME}-{each}") for each in ("api", "rabbitmq")]
+MONITORS = [("PodMonitor", NAMESPACE, f"{NAME}-{each}") for each in ("api", "worker", "rabbitmq")]
 
 
 async def test_a_cluster_may_learn_what_a_pod_monitor_is() -> None:

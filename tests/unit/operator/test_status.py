@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from operator_testing.no_pool import NoPool
 from operator_testing.world import NAME, NAMESPACE, START, World
 from orchestrator_operator.conditions import Fact
 from orchestrator_operator.kinds import Manifest
@@ -227,23 +228,16 @@ async def test_no_condition_is_there_twice_and_ready_is_among_them() -> None:
 
 
 async def test_the_autoscalers_findings_are_copied() -> None:
-    class Pool:
-        def steer(self, *_: object) -> None: ...
-
-        def view(self) -> ScalingView:
-            return ScalingView(
-                active=Fact("ReadingsFresh", "read", is_true=True),
-                limited=Fact("TooManyReplicas", "asks for more than max", is_true=True),
-                desired_replicas=9,
-                queued_tasks=41,
-                last_scale_time=START,
-                reason="3→9: 41 ready",
-            )
-
-        async def close(self) -> None: ...
-
+    view = ScalingView(
+        active=Fact("ReadingsFresh", "read", is_true=True),
+        limited=Fact("TooManyReplicas", "asks for more than max", is_true=True),
+        desired_replicas=9,
+        queued_tasks=41,
+        last_scale_time=START,
+        reason="3→9: 41 ready",
+    )
     world = World()
-    world.companion.pool = Pool()
+    world.companion.pool = NoPool(view)
     await world.settle()
 
     assert world.condition("ScalingActive") == ("True", "ReadingsFresh")
@@ -262,21 +256,15 @@ async def test_the_autoscalers_findings_are_copied() -> None:
 
 
 async def test_scaling_that_fails_makes_it_degraded() -> None:
-    class Pool:
-        def steer(self, *_: object) -> None: ...
-
-        def view(self) -> ScalingView:
-            fault = Fact("LoadUnavailable", "postgres did not answer", is_true=False)
-            return ScalingView(active=fault, is_faulty=True)
-
-        async def close(self) -> None: ...
-
+    fault = Fact("LoadUnavailable", "postgres did not answer", is_true=False)
     world = World()
-    world.companion.pool = Pool()
+    world.companion.pool = NoPool(ScalingView(active=fault, is_faulty=True))
     await world.settle()
 
     assert world.condition("Degraded") == ("True", "LoadUnavailable")
     assert world.condition("Ready") == ("False", "LoadUnavailable")
+    # The autoscaler has told it already.
+    assert "LoadUnavailable" not in [event["reason"] for event in world.cluster.events]
 
 
 async def test_events_tell_turns_once() -> None:

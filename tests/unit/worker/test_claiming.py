@@ -12,10 +12,15 @@ from orchestrator_core.tasks import TaskId
 from orchestrator_core.testing import a_claim
 from orchestrator_worker import claiming
 from orchestrator_worker.claiming import ClaimBatch, Claimer, messages_left
+from orchestrator_worker.metrics import Metrics
 
 
 async def claim_all(claim_batch: ClaimBatch, *task_ids: int) -> list[Claim]:
-    return await Claimer(claim_batch, chance=Random(1)).claim([TaskId(each) for each in task_ids])
+    return await a_claimer(claim_batch).claim([TaskId(each) for each in task_ids])
+
+
+def a_claimer(claim_batch: ClaimBatch) -> Claimer:
+    return Claimer(claim_batch, count=Metrics().count_claims, chance=Random(1))
 
 
 async def test_messages_that_brought_nothing_are_tried_once_more() -> None:
@@ -76,7 +81,7 @@ async def test_a_database_that_stays_away_gives_the_messages_up(
 
 
 async def test_a_worker_that_ends_does_not_wait_for_the_database() -> None:
-    claimer = Claimer(away, chance=Random(1))
+    claimer = a_claimer(away)
     claimer.stop()
 
     async with asyncio.timeout(10):

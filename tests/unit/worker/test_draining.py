@@ -11,6 +11,7 @@ from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.journeys import Journeys, Stations
 from orchestrator_worker.leasing import Leases
+from orchestrator_worker.metrics import Metrics
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.reporting import Totals
 from orchestrator_worker.settling import Settler
@@ -24,7 +25,7 @@ class Bench:
 
     def __init__(self, handler: Handler) -> None:
         self.outcomes: list[Outcome] = []
-        self.slots, self.totals = Slots(4), Totals()
+        self.slots, self.totals, metrics = Slots(4), Totals(), Metrics()
 
         async def record(settlements: list[Settlement]) -> list[bool]:
             self.outcomes += [each.outcome for each in settlements]
@@ -40,9 +41,14 @@ class Bench:
                 limits=Limits(task_timeout_seconds=60, max_result_bytes=1024),
                 chance=Random(1),
             ),
-            settler=Settler(record, slots=4, chance=Random(1)),  # type: ignore[arg-type]
+            settler=Settler(
+                record,  # type: ignore[arg-type]
+                slots=4,
+                count=metrics.count_settled,
+                chance=Random(1),
+            ),
         )
-        self.journeys = Journeys(self.stations, self.slots, self.totals)
+        self.journeys = Journeys(self.stations, self.slots, self.totals, metrics)
 
     async def __aenter__(self) -> Self:
         self.tasks = [

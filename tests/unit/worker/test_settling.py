@@ -12,6 +12,7 @@ from orchestrator_core.tasks import ErrorCode
 from orchestrator_core.testing import a_claim, a_result
 from orchestrator_worker import settling
 from orchestrator_worker.leasing import Interruption, Lease
+from orchestrator_worker.metrics import Metrics
 from orchestrator_worker.settling import SettleBatch, Settler, fitting_count
 
 DONE = Succeeded(a_result())
@@ -22,7 +23,7 @@ def a_settlement(size_bytes: int) -> Settlement:
 
 
 async def settle_all(settle_batch: SettleBatch, *pairs: tuple[Lease, Outcome]) -> list[bool]:
-    settler = Settler(settle_batch, slots=8, chance=Random(1))
+    settler = Settler(settle_batch, slots=8, count=Metrics().count_settled, chance=Random(1))
     running = asyncio.create_task(settler.run())
     try:
         return await asyncio.gather(*(settler.settle(lease, outcome) for lease, outcome in pairs))

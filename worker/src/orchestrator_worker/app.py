@@ -13,15 +13,17 @@ from uuid import uuid4
 import structlog
 
 from orchestrator_core.handlers import discover_handlers
+from orchestrator_core.metrics import serving_metrics
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings, S3Settings
 from orchestrator_worker.connecting import build_storage, opened_lease_store, opened_supplier
 from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.health import serving_health
+from orchestrator_worker.metrics import Metrics
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.publishing import publish
-from orchestrator_worker.settings import WorkerSettings
+from orchestrator_worker.settings import METRICS_PORT_VARIABLE, WorkerSettings
 from orchestrator_worker.wiring import Resources, Worker, wire
 
 CONNECTIONS = 4
@@ -43,13 +45,19 @@ async def serve(
 
     Raises:
         HandlerSetupError: an installed package of task types can't be served.
-        SettingsError: the object store's settings fit no bucket.
+        SettingsError: the object store's settings fit no bucket, or the metrics' port is taken.
         OSError: the health port is in use.
     """
     signals, worker_id, chance = StopSignals(), uuid4(), SystemRandom()
     signals.listen()
     _log.info("starting", worker_id=str(worker_id), pod_name=settings.pod_name)
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            serving_metrics(
+                metrics.registry, port=settings.metrics_port, variable=METRICS_PORT_VARIABLE
+            )
+        )
         database = await stack.enter_async_context(
             Database.open(postgres, application="orchestrator-worker", max_connections=CONNECTIONS)
         )
@@ -62,6 +70,7 @@ async def serve(
             supplier=await stack.enter_async_context(opened_supplier(settings, postgres)),
             storage=build_storage(settings, s3, database),
             handlers=discover_handlers(),
+            metrics=metrics,
             chance=chance,
         )
         worker = wire(settings, amqp, resources, signals=signals, worker_id=worker_id)

@@ -29,8 +29,11 @@ _log = structlog.get_logger(__name__)
 class Claimer:
     """Claims for a batch of messages at a time."""
 
-    def __init__(self, claim_batch: ClaimBatch, *, chance: Random) -> None:
+    def __init__(
+        self, claim_batch: ClaimBatch, *, count: Callable[[Sequence[Claim]], None], chance: Random
+    ) -> None:
         self._claim_batch = claim_batch
+        self._count = count
         self._chance = chance
         self._stopping = asyncio.Event()
 
@@ -50,6 +53,7 @@ class Claimer:
             # now without a message. What was won must not wait for Postgres to come back.
             with contextlib.suppress(StoreUnavailableError):
                 claims += await self._claim_batch(rest)
+        self._count(claims)
         return claims
 
     async def _claim_patiently(self, task_ids: Sequence[TaskId]) -> list[Claim]:

@@ -17,6 +17,7 @@ from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, Retry
 from orchestrator_core.logs import speak_of
 from orchestrator_worker.executing import Executor, log_context_of
 from orchestrator_worker.leasing import Lease, Leases
+from orchestrator_worker.metrics import Metrics
 from orchestrator_worker.progress import Progress
 from orchestrator_worker.reporting import Totals
 from orchestrator_worker.settling import Settler
@@ -37,10 +38,11 @@ class Stations:
 class Journeys:
     """Every claim under way; each has one slot."""
 
-    def __init__(self, stations: Stations, slots: Slots, totals: Totals) -> None:
+    def __init__(self, stations: Stations, slots: Slots, totals: Totals, metrics: Metrics) -> None:
         self._stations = stations
         self._slots = slots
         self._totals = totals
+        self._metrics = metrics
         self._under_way: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,12 +91,14 @@ class Journeys:
         if outcome is None and not lease.is_lost:
             outcome = HandedBack()
         if outcome is None:
+            self._metrics.count_lost(lease.claim)
             log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
             return
         is_recorded = await self._stations.settler.settle(lease, outcome)
         seconds = time.monotonic() - started_at
         if not isinstance(outcome, HandedBack):
             self._totals.count(seconds)
+        self._metrics.count_ended(lease.claim, outcome, seconds, is_recorded=is_recorded)
         log.info(
             "attempt_ended",
             is_recorded=is_recorded,

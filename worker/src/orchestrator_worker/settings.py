@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, IPvAnyNetwork
 from orchestrator_core.settings import Port, Settings
 
 PREFIX = "ORCHESTRATOR_WORKER_"
+METRICS_PORT_VARIABLE = f"{PREFIX}METRICS_PORT"
 
 
 def _split(value: object) -> object:
@@ -41,6 +42,8 @@ class WorkerSettings(Settings):
     )
     """For people and the autoscaler; never an identity."""
     health_port: Port = Field(default=8081, alias=f"{PREFIX}HEALTH_PORT")
+    metrics_port: int = Field(default=9091, ge=0, le=65_535, alias=METRICS_PORT_VARIABLE)
+    """Where Prometheus reads; 0 is nowhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", alias=f"{PREFIX}LOG_LEVEL"
     )

@@ -34,8 +34,16 @@ _log = structlog.get_logger(__name__)
 class Settler:
     """Settles what arrives while a settlement is under way with the next statement."""
 
-    def __init__(self, settle_batch: SettleBatch, *, slots: int, chance: Random) -> None:
+    def __init__(
+        self,
+        settle_batch: SettleBatch,
+        *,
+        slots: int,
+        count: Callable[[int], None],
+        chance: Random,
+    ) -> None:
         self._settle_batch = settle_batch
+        self._count = count
         self._chance = chance
         # Each waiting settlement holds a slot, so there are never more of them.
         self._batcher = Batcher("settlements", self._flush, max_batch=slots, max_waiting=slots)
@@ -80,6 +88,7 @@ class Settler:
         """Settle as many as one statement can carry; None for those that must come again."""
         count = fitting_count(settlements, max_bytes=MAX_BATCH_BYTES)
         recorded = await self._settle_batch(settlements[:count])
+        self._count(count)
         return [*recorded, *([None] * (len(settlements) - count))]
 
 

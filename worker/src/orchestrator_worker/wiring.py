@@ -23,6 +23,7 @@ from orchestrator_worker.draining import StopSignals
 from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.journeys import Journeys, Stations
 from orchestrator_worker.leasing import LeaseKeeper, Leases, OpenStore
+from orchestrator_worker.metrics import Metrics
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.reporting import Reporter, Totals
 from orchestrator_worker.settings import WorkerSettings
@@ -43,6 +44,7 @@ class Resources:
     supplier: Supplier
     storage: ResultStorage
     handlers: Mapping[str, Handler]
+    metrics: Metrics
     chance: Random
 
 
@@ -85,13 +87,15 @@ def wire(
 ) -> Worker:
     """Return a worker that has not begun."""
     chance, lease_seconds = resources.chance, settings.lease_seconds
-    slots, totals = Slots(settings.concurrency), Totals()
+    slots, totals, metrics = Slots(settings.concurrency), Totals(), resources.metrics
+    metrics.watch_slots(slots)
     tasks, store = _task_store(settings, resources), WorkerStore(resources.database)
     announcer = Announcer(EventStore(resources.database))
     claimer = Claimer(
         announcer.after(
             functools.partial(tasks.claim, worker_id=worker_id, lease_seconds=lease_seconds)
         ),
+        count=metrics.count_claims,
         chance=chance,
     )
     stations = Stations(
@@ -107,9 +111,14 @@ def wire(
             ),
             chance=chance,
         ),
-        settler=Settler(announcer.after(tasks.settle), slots=slots.total, chance=chance),
+        settler=Settler(
+            announcer.after(tasks.settle),
+            slots=slots.total,
+            count=metrics.count_settled,
+            chance=chance,
+        ),
     )
-    journeys = Journeys(stations, slots, totals)
+    journeys = Journeys(stations, slots, totals, metrics)
     client = f"orchestrator-worker {settings.pod_name}"
     consuming = Consuming(amqp, slots, claimer, journeys.start, client=client, chance=chance)
     keeper = LeaseKeeper(

@@ -39,6 +39,13 @@ class Store(Protocol):
         """Keep all that can be kept, in one transaction."""
 
 
+class Counting(Protocol):
+    """What is needed of ``metrics.TaskMetrics``."""
+
+    def count_submitted(self, task_types: Sequence[str]) -> None:
+        """Count the tasks of one statement."""
+
+
 class Rings(Protocol):
     """What is needed of ``dispatching.FirstRings``."""
 
@@ -49,6 +56,7 @@ class Rings(Protocol):
 def build_keepers(
     store: Store,
     rings: Rings,
+    counting: Counting,
     *,
     max_waiting: int,
     ring_after_seconds: float,
@@ -61,9 +69,12 @@ def build_keepers(
 
     async def keep(submissions: Sequence[Submission]) -> list[Verdict]:
         verdicts = await store.keep(submissions, ring_after_seconds=ring_after_seconds)
-        for verdict in verdicts:
+        kept: list[str] = []
+        for submission, verdict in zip(submissions, verdicts, strict=True):
             if isinstance(verdict, Kept):
                 rings.offer(verdict.due_ids)
+                kept += [task.task_type for task in submission.tasks]
+        counting.count_submitted(kept)
         return verdicts
 
     return Keepers(

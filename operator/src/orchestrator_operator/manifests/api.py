@@ -13,6 +13,8 @@ from orchestrator_operator.kinds import DEPLOYMENT, SERVICE, Manifest
 from orchestrator_operator.manifests.application import (
     EDGE_KEY,
     JWT_KEY,
+    METRICS,
+    METRICS_PORT,
     application_mounts,
     application_volumes,
     credentials_hash,
@@ -41,8 +43,6 @@ from orchestrator_operator.quantities import to_number, to_seconds
 API_PORT = 8080
 HTTP = "http"
 SERVICE_PORT = 80
-METRICS_PORT = 9090
-METRICS = "metrics"
 BODY_LIMIT_BYTES = 10 << 20
 """Stated, because the edge refuses longer bodies before the API sees them."""
 POOLED_CONNECTIONS = 8

@@ -21,6 +21,9 @@ from orchestrator_operator.manifests.stores import (
 
 PASSWORD = "password"  # noqa: S105 - the name of a key
 URI = "uri"
+METRICS_PORT = 9090
+METRICS = "metrics"
+"""The name of the port on which each of our processes serves them."""
 JWT_KEY = (names.JWT, "secret")
 EDGE_KEY = (names.EDGE, EDGE_TOKEN)
 

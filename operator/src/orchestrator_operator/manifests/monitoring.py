@@ -9,12 +9,16 @@ from typing import Final
 
 from orchestrator_operator import names
 from orchestrator_operator.kinds import POD_MONITOR, Manifest
-from orchestrator_operator.manifests.api import METRICS, METRICS_PORT
+from orchestrator_operator.manifests.application import METRICS, METRICS_PORT
 from orchestrator_operator.manifests.context import Context, build_object
 from orchestrator_operator.manifests.rabbitmq import METRICS_PORT as RABBITMQ_METRICS_PORT
 from orchestrator_operator.outside import PodMonitors
 
-MEASURED: Final = {names.API: METRICS_PORT, names.RABBITMQ: RABBITMQ_METRICS_PORT}
+MEASURED: Final = {
+    names.API: METRICS_PORT,
+    names.WORKER: METRICS_PORT,
+    names.RABBITMQ: RABBITMQ_METRICS_PORT,
+}
 """Who serves metrics, on a port of its own that no Service has."""
 
 

@@ -101,19 +101,24 @@ def _build_policy(context: Context, component: str) -> Manifest:
 
 
 def _ingress(context: Context, component: str) -> list[dict[str, Any]]:
-    if component not in PORTS:
-        return []
-    rules: list[dict[str, Any]] = [{"ports": _tcp(PORTS[component])}]
+    rules: list[dict[str, Any]] = []
+    if component in PORTS:
+        rules.append(_for_clients(context, component))
     if component == names.RABBITMQ and context.spec.has_broker_cluster:
         rules.append({"from": [_pods(context, component)], "ports": _between_brokers()})
-    if component not in _open_to_all(context):
-        peers = [_pods(context, source) for source, target in FLOWS if target == component]
-        if component in READ_BY_THE_AUTOSCALER:
-            peers.append(_operator(context))
-        rules[0] = {"from": peers, **rules[0]}
     if component in MEASURED:
         rules.append({"from": [_monitoring()], "ports": _tcp(MEASURED[component])})
     return rules
+
+
+def _for_clients(context: Context, component: str) -> dict[str, Any]:
+    rule = {"ports": _tcp(PORTS[component])}
+    if component in _open_to_all(context):
+        return rule
+    peers = [_pods(context, source) for source, target in FLOWS if target == component]
+    if component in READ_BY_THE_AUTOSCALER:
+        peers.append(_operator(context))
+    return {"from": peers, **rule}
 
 
 def _open_to_all(context: Context) -> set[str]:

@@ -14,6 +14,8 @@ from typing import Any
 from orchestrator_operator import names
 from orchestrator_operator.kinds import DEPLOYMENT, Manifest
 from orchestrator_operator.manifests.application import (
+    METRICS,
+    METRICS_PORT,
     application_mounts,
     application_volumes,
     credentials_hash,
@@ -92,7 +94,10 @@ def _build_pod(context: Context) -> dict[str, Any]:
                 "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
             },
         ],
-        ports=[{"name": HEALTH, "containerPort": HEALTH_PORT, "protocol": "TCP"}],
+        ports=[
+            {"name": HEALTH, "containerPort": HEALTH_PORT, "protocol": "TCP"},
+            {"name": METRICS, "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
         resources=context.spec.worker.resources.to_manifest(),
         volumeMounts=[*application_mounts(), *bucket_mounts(context), *mail_mounts(context)],
         **build_probes(http_get("/readyz", HEALTH), alive=http_get("/livez", HEALTH)),
@@ -124,6 +129,7 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_WORKER_TASK_TIMEOUT_SECONDS": to_seconds(worker.task_timeout),
         "ORCHESTRATOR_WORKER_DRAIN_SECONDS": grace_seconds(worker) - SECONDS_TO_HAND_BACK,
         "ORCHESTRATOR_WORKER_HEALTH_PORT": HEALTH_PORT,
+        "ORCHESTRATOR_WORKER_METRICS_PORT": METRICS_PORT,
         "ORCHESTRATOR_WORKER_RESULT_TTL_SECONDS": to_seconds(context.spec.results.ttl),
         "ORCHESTRATOR_WORKER_SOURCE_URLS": worker.source_urls,
         **bucket_environment(context),

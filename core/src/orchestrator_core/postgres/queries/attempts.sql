@@ -72,7 +72,8 @@ WITH hinted AS MATERIALIZED (
     WHERE l.task_id = ANY(
         ARRAY(SELECT task_id FROM unhinted UNION ALL SELECT task_id FROM as_hinted)
     )
-    RETURNING l.task_id, l.lease_token, l.lease_until
+    RETURNING l.task_id, l.lease_token, l.lease_until,
+              extract(epoch FROM clock_timestamp() - l.due_at)::float8 AS waited_seconds
 ), claimed AS (
     UPDATE tasks t
     SET status = 'PROCESSING', epoch = t.epoch + 1, attempts = t.attempts + 1,
@@ -87,7 +88,7 @@ WITH hinted AS MATERIALIZED (
     SELECT task_id, last_event, epoch, 'PROCESSING', 'CLAIMED', $2::uuid::text FROM claimed
 )
 SELECT task_id, user_id, task_type, payload, epoch, lease_token, attempt, max_attempts,
-       timeout_seconds, trace_context, lease_until
+       timeout_seconds, trace_context, lease_until, waited_seconds
 FROM claimed
 JOIN leased USING (task_id)
 ORDER BY priority DESC, task_id;

@@ -1,7 +1,7 @@
-"""Times in which no operator runs.
+"""The installed operator: what it runs, and times in which it does not run.
 
 Before: the operator's chart is installed.
-After: it runs again, whatever happened meanwhile.
+After: tests make the same manifests as it does; it runs again, whatever happened meanwhile.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator_operator.images import DefaultImages
 from platform_under_test import kubectl, wait_until
 
 SELECTOR = "app.kubernetes.io/name=orchestrator-operator"
@@ -38,3 +39,12 @@ def operator_outage() -> Iterator[None]:
         scale(0)
         wait_until(lambda: not pods(), seconds=40, what="the operator to be gone")
         yield
+
+
+def operators_images() -> DefaultImages:
+    """Return the images that the installed operator runs."""
+    variable = '?(@.name=="ORCHESTRATOR_OPERATOR_IMAGES")'
+    path = f"{{.items[0].spec.template.spec.containers[0].env[{variable}].value}}"
+    return DefaultImages.model_validate_json(
+        kubectl("get", "deployments", "-A", "-l", SELECTOR, "-o", f"jsonpath={path}")
+    )
