@@ -7,19 +7,23 @@ After: resources are reconciled until the process is asked to stop.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import structlog
 
+from orchestrator_core.metrics import serving_metrics
 from orchestrator_operator.applying import Cluster, ClusterError, KubernetesCluster
 from orchestrator_operator.companions import Companion, WorkerPool
 from orchestrator_operator.handlers import watch
 from orchestrator_operator.kinds import ORCHESTRATOR
 from orchestrator_operator.looping import Loops, ResourceKey, Verdict
+from orchestrator_operator.metrics import FAILED, Metrics
 from orchestrator_operator.names import FIELD_MANAGER
 from orchestrator_operator.noticing import notice
 from orchestrator_operator.reconciling import Reconciler
 from orchestrator_operator.scaled_pool import ScaledPool
+from orchestrator_operator.scaling import ScalingState
 from orchestrator_operator.settings import OperatorSettings
 
 RESYNC_SECONDS = 30.0
@@ -44,11 +48,13 @@ class Operator:
         self._cluster = cluster
         self._make_pool = make_pool
         self._namespaces: Sequence[str | None] = settings.namespaces or (None,)
+        self.metrics = Metrics(self._measure)
         self._reconciler = Reconciler(
             cluster=cluster,
             default_images=settings.images,
             operator_namespace=settings.own_namespace,
             now=lambda: datetime.now(UTC),
+            count_changes=self.metrics.count_changes,
         )
         self.loops = Loops(self._attempt, farewell=self._part)
         self._companions: dict[ResourceKey, tuple[Companion, asyncio.Task[None]]] = {}
@@ -110,7 +116,18 @@ class Operator:
                 notice(key, companion, self._cluster, self.loops.ring), name=f"notice {key}"
             )
             self._companions[key] = (companion, task)
-        return await self._reconciler.reconcile(*key, self._companions[key][0])
+        began, verdict = time.monotonic(), FAILED
+        try:
+            found = await self._reconciler.reconcile(*key, self._companions[key][0])
+            verdict = found.value
+        finally:
+            self.metrics.count_pass(verdict, time.monotonic() - began)
+        return found
+
+    def _measure(self) -> dict[ResourceKey, ScalingState]:
+        """Return the autoscalers that run; called by the thread that serves metrics."""
+        found = {key: each.pool.measure() for key, (each, _) in [*self._companions.items()]}
+        return {key: state for key, state in found.items() if state is not None}
 
     async def _part(self, key: ResourceKey) -> None:
         if key not in self._companions:
@@ -122,8 +139,18 @@ class Operator:
 
 async def run(settings: OperatorSettings) -> None:
     """Run the operator until the process is asked to stop."""
-    async with await KubernetesCluster.connect(component=FIELD_MANAGER) as cluster:
+    async with AsyncExitStack() as resources:
+        cluster = await resources.enter_async_context(
+            await KubernetesCluster.connect(component=FIELD_MANAGER)
+        )
         operator = Operator(cluster, settings)
+        await resources.enter_async_context(
+            serving_metrics(
+                operator.metrics.registry,
+                port=settings.metrics_port,
+                variable="ORCHESTRATOR_OPERATOR_METRICS_PORT",
+            )
+        )
         await operator.wait_until_served()
         rounds = asyncio.create_task(operator.run_rounds(), name="rounds")
         try:

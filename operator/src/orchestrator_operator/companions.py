@@ -14,6 +14,7 @@ from typing import Protocol
 from orchestrator_operator.acting import SettledMemory
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.context import Context
+from orchestrator_operator.scaling import ScalingState
 from orchestrator_operator.status import ScalingView
 
 
@@ -26,6 +27,10 @@ class WorkerPool(Protocol):
 
     def view(self) -> ScalingView:
         """Return what status says about scaling."""
+        ...
+
+    def measure(self) -> ScalingState | None:
+        """Return what metrics say about scaling; None while it does not run."""
         ...
 
     async def close(self) -> None:

@@ -1,8 +1,8 @@
 """Notices what sends no event: a changed or lost Secret, and the autoscaler's news.
 
 Secrets are not watched: to watch some is to be allowed to read all of a
-namespace. A handful of reads by name every few seconds does as well, and needs
-no permission to list.
+namespace. One is read by name every few seconds, in turn; that needs no permission to
+list, and is most of what a resource at rest asks of the API server.
 
 Before: ``app`` starts one task for each resource.
 After: the resource's door is rung.
@@ -19,8 +19,8 @@ from orchestrator_operator.kinds import SECRET
 from orchestrator_operator.looping import ResourceKey
 
 LOOK_SECONDS = 1.0
-SECRETS_EVERY_LOOKS = 3
-"""A lost Secret is back within five seconds."""
+SECRET_EVERY_LOOKS = 3
+"""There are five of them: a lost one is back within 20 s."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,13 +46,18 @@ async def notice(
 async def _has_news(key: ResourceKey, companion: Companion, cluster: Cluster, looks: int) -> bool:
     if companion.told is not None and companion.pool.view() != companion.told:
         return True
-    return looks % SECRETS_EVERY_LOOKS == 0 and await has_new_secrets(key, companion, cluster)
+    if looks % SECRET_EVERY_LOOKS != 0:
+        return False
+    return await is_secret_new(key, companion, cluster, turn=looks // SECRET_EVERY_LOOKS)
 
 
-async def has_new_secrets(key: ResourceKey, companion: Companion, cluster: Cluster) -> bool:
-    """Return whether a Secret is not as the last pass left it."""
-    for name, version in tuple(companion.secrets.items()):
-        secret = await cluster.get(SECRET, key.namespace, name)
-        if secret is None or secret["metadata"]["resourceVersion"] != version:
-            return True
-    return False
+async def is_secret_new(
+    key: ResourceKey, companion: Companion, cluster: Cluster, *, turn: int
+) -> bool:
+    """Return whether the Secret whose turn it is is not as the last pass left it."""
+    known = sorted(companion.secrets.items())
+    if not known:
+        return False
+    name, version = known[turn % len(known)]
+    secret = await cluster.get(SECRET, key.namespace, name)
+    return secret is None or bool(secret["metadata"]["resourceVersion"] != version)

@@ -7,7 +7,7 @@ Before: ``looping`` calls ``reconcile`` when a resource's door was rung.
 After: the cluster is a step nearer to the spec, and status says how near.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,6 +41,7 @@ class Reconciler:
     default_images: DefaultImages
     operator_namespace: str
     now: Callable[[], datetime]
+    count_changes: Callable[[Sequence[str]], None] = lambda _: None
 
     async def reconcile(self, namespace: str, name: str, companion: Companion) -> Verdict:
         """Make one pass.
@@ -100,6 +101,7 @@ class Reconciler:
             migration_retry=await retry_migration(self.cluster, job, self.now()),
             now=self.now(),
         )
+        self.count_changes(acted.changes)
         await tell_changes(self.cluster, resource, acted.changes)
         await write_status(self.cluster, resource, build_status(situation))
         return verdict_of(problems)

@@ -22,7 +22,7 @@ from orchestrator_operator.manifests.api import DATABASE_CONNECTIONS
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.postgres import max_connections
 from orchestrator_operator.quantities import to_seconds
-from orchestrator_operator.scaling import Scaler
+from orchestrator_operator.scaling import Scaler, ScalingState
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.status import NOT_LIMITED, NOT_STARTED, ScalingView
@@ -98,6 +98,10 @@ class ScaledPool:
             last_scale_time=state.last_scale_time,
             reason=state.reason,
         )
+
+    def measure(self) -> ScalingState | None:
+        """Return what metrics say about scaling; None while it does not run."""
+        return None if self._scaler is None else self._scaler.state
 
     async def close(self) -> None:
         """Stop scaling; the workers stay as they are."""

@@ -149,6 +149,8 @@ class ScalingState:
     """The last change in one sentence, or why the number is held."""
     last_scale_time: datetime | None
     last_decision: Decision | None
+    load: Load | None
+    """As last read; None while it can't be. Moves all the time, so it is for metrics."""
 
 
 class Scaler:
@@ -185,6 +187,7 @@ class Scaler:
             reason="",
             last_scale_time=None,
             last_decision=None,
+            load=None,
         )
 
     def retarget(self, target: ScalingTarget) -> None:
@@ -233,7 +236,7 @@ class Scaler:
         self._starts = self._starts.with_pods(workers.pods)
         sight = await self._read()
         decision = self._decide(workers, sight)
-        self.state = self._state_after(decision)
+        self.state = replace(self._state_after(decision), load=sight.load)
         self._show_queued(sight)
         if self._target.mode is ScalingMode.AUTOMATIC:
             await self._steer_cordons(workers, sight.occupancy, decision.goal_replicas)

@@ -25,6 +25,10 @@ class OperatorSettings(Settings):
     images: DefaultImages = Field(default=DefaultImages(), alias="ORCHESTRATOR_OPERATOR_IMAGES")
     """A JSON object with some or all of api, worker, nginx, postgres, redis, rabbitmq."""
     health_port: Port = Field(default=8080, alias="ORCHESTRATOR_OPERATOR_HEALTH_PORT")
+    metrics_port: int = Field(
+        default=9090, ge=0, le=65_535, alias="ORCHESTRATOR_OPERATOR_METRICS_PORT"
+    )
+    """Where Prometheus reads; 0 is nowhere."""
     log_level: str = Field(default="INFO", alias="ORCHESTRATOR_OPERATOR_LOG_LEVEL")
 
     @field_validator("namespaces", mode="before")

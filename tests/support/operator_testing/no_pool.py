@@ -6,6 +6,7 @@ After: passes steer it in vain.
 
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.context import Context
+from orchestrator_operator.scaling import ScalingState
 from orchestrator_operator.status import ScalingView
 
 
@@ -21,6 +22,10 @@ class NoPool:
     def view(self) -> ScalingView:
         """Say what was given, by default nothing."""
         return self._view
+
+    def measure(self) -> ScalingState | None:
+        """Measure nothing."""
+        return None
 
     async def close(self) -> None:
         """Do nothing."""

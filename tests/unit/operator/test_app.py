@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+from prometheus_client import generate_latest
 
 from operator_testing.fake_cluster import FakeCluster
 from operator_testing.no_pool import NoPool
@@ -130,3 +131,19 @@ async def test_silence_is_a_complaint(operator: Operator, monkeypatch: pytest.Mo
 
     assert "has not moved" in operator.complaint()
     assert SILENCE_SECONDS > 120
+
+
+async def test_passes_are_counted_and_what_does_not_scale_shows_nothing(
+    cluster: FakeCluster, operator: Operator
+) -> None:
+    def lines() -> list[str]:
+        return generate_latest(operator.metrics.registry).decode().splitlines()
+
+    cluster.put(a_resource())
+    operator.loops.ring(KEY)
+
+    await eventually(
+        lambda: any(line.startswith("orchestrator_operator_passes_total{") for line in lines())
+    )
+    assert any('change="created",kind="StatefulSet"' in line for line in lines())
+    assert "orchestrator_operator_scaled_resources 0.0" in lines()

@@ -1,0 +1,135 @@
+"""Every metric of the operator.
+
+What a pass does is counted as it happens; what the autoscalers see is read from them when somebody
+asks, term by term, so a resource that is gone leaves no series behind.
+
+Before: ``app`` makes one ``Metrics`` per process.
+After: Prometheus reads them (``orchestrator_core.metrics``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from orchestrator_core.metrics import new_registry
+from orchestrator_operator.autoscaling import Terms
+from orchestrator_operator.looping import ResourceKey
+from orchestrator_operator.scaling import ScalingState
+
+FAILED: Final = "failed"
+PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+Value = Callable[[ScalingState], float | None]
+SCALING: Final[Mapping[str, tuple[str, Value]]] = {
+    "active": ("1 while the law decides how many workers run.", lambda s: s.active.is_true),
+    "limited": ("1 while the load asks for more than is allowed.", lambda s: s.limited.is_true),
+    "desired_replicas": ("Workers that are wanted now.", lambda s: s.desired_replicas),
+    "law_replicas": ("Workers that the load calls for, in every mode.", lambda s: s.law_replicas),
+    "ready_tasks": (
+        "Tasks that are due and that nobody holds.",
+        lambda s: None if s.load is None else s.load.ready_tasks,
+    ),
+    "in_flight_tasks": (
+        "Tasks under a live lease.",
+        lambda s: None if s.load is None else s.load.in_flight_tasks,
+    ),
+    "oldest_ready_age_seconds": (
+        "How long the oldest task that nobody holds has been due.",
+        lambda s: None if s.load is None else s.load.oldest_ready_age_seconds,
+    ),
+    "arrival_rate_per_second": (
+        "Tasks that arrive, as the law sees it.",
+        lambda s: None if (terms := _terms(s)) is None else terms.rate_per_second,
+    ),
+    "service_seconds": (
+        "How long an attempt takes, as the law sees it.",
+        lambda s: None if (terms := _terms(s)) is None else terms.service_seconds,
+    ),
+    "load_slots": (
+        "Slots that the arrivals keep busy.",
+        lambda s: None if (terms := _terms(s)) is None else terms.load_slots,
+    ),
+    "safety_slots": (
+        "Slots on top, for arrivals that come in clusters.",
+        lambda s: None if (terms := _terms(s)) is None else terms.safety_slots,
+    ),
+    "backlog_slots": (
+        "Slots on top, to bring what waits down to the promised latency.",
+        lambda s: None if (terms := _terms(s)) is None else terms.backlog_slots,
+    ),
+}
+"""Series of the autoscaler → help, and where the value is; no sample while it is None."""
+
+
+def _terms(state: ScalingState) -> Terms | None:
+    return state.last_decision.terms if state.last_decision else None
+
+
+class Metrics:
+    """All metrics of one process."""
+
+    def __init__(self, scaling: Callable[[], Mapping[ResourceKey, ScalingState]]) -> None:
+        """Make them.
+
+        Args:
+            scaling: returns the autoscalers that run. Called from another thread.
+        """
+        self.registry = new_registry(app="operator", version=version("orchestrator-operator"))
+        self._passes = Counter(
+            "orchestrator_operator_passes_total",
+            "Passes over a resource, by how they ended.",
+            ("verdict",),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "orchestrator_operator_pass_duration_seconds",
+            "Time that a pass took.",
+            buckets=PASS_BUCKETS,
+            registry=self.registry,
+        )
+        self._changes = Counter(
+            "orchestrator_operator_changes_total",
+            "Objects that passes made, changed, grew or deleted; at rest there are none.",
+            ("change", "kind"),
+            registry=self.registry,
+        )
+        self._resources = Gauge(
+            "orchestrator_operator_scaled_resources",
+            "Resources whose autoscaler runs.",
+            registry=self.registry,
+        )
+        self._resources.set_function(lambda: len(scaling()))
+        self.registry.register(ScalingCollector(scaling))
+
+    def count_pass(self, verdict: str, seconds: float) -> None:
+        """Count a pass; ``verdict`` is how it ended, or ``FAILED``."""
+        self._passes.labels(verdict).inc()
+        self._seconds.observe(seconds)
+
+    def count_changes(self, changes: Sequence[str]) -> None:
+        """Count what a pass changed, told as ``created Deployment demo-api``."""
+        for told in changes:
+            change, kind, _ = told.split(maxsplit=2)
+            self._changes.labels(change, kind).inc()
+
+
+class ScalingCollector(Collector):
+    """Reads the autoscalers when Prometheus asks."""
+
+    def __init__(self, scaling: Callable[[], Mapping[ResourceKey, ScalingState]]) -> None:
+        self._scaling = scaling
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield one family for each series, with a sample for each resource that has a value."""
+        states = self._scaling()
+        for name, (told, value) in SCALING.items():
+            family = GaugeMetricFamily(
+                f"orchestrator_autoscaler_{name}", told, labels=("namespace", "name")
+            )
+            for key, state in states.items():
+                if (found := value(state)) is not None:
+                    family.add_metric([key.namespace, key.name], float(found))
+            yield family
