@@ -13,7 +13,8 @@ RELEASE_SECONDS = 60.0
 def test_a_worker_killed_in_the_middle_of_a_task_loses_nothing(
     platform: Platform, api: Api
 ) -> None:
-    task_id = api.submit("demo_sleep", seconds=5)
+    # Longer than it takes to kill every worker, one after the other.
+    task_id = api.submit("demo_sleep", seconds=15)
     wait_until(
         lambda: api.task(task_id)["status"] == "PROCESSING", seconds=30, what="a worker to claim"
     )

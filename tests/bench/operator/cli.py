@@ -24,7 +24,7 @@ from tests.bench.engine.saying import say, warn
 RESULTS = Path("tests/bench/results/operator.md")
 COUNTS = (10, 50)
 REST_SECONDS = 60.0
-SETTLING_SECONDS = 45.0
+SETTLING_SECONDS = 120.0
 """Kubernetes' own controllers write for a while, and each look of theirs is seen."""
 FIRST_PASS_SECONDS = 300.0
 MOST_GROWTH = 1.5

@@ -9,6 +9,7 @@ After: the stores run their statements through ``Database.answering``.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -110,11 +111,17 @@ class Database:
                 try:
                     yield connection
                 finally:
-                    await self._pool.release(connection, timeout=RELEASE_SECONDS)
+                    await self._give_back(connection)
         except _ROW_FAULTS as error:
             raise RowRefusedError(f"{attempted}: {error}") from error
         except ABSENCES as error:
             raise StoreUnavailableError("postgres", f"{attempted}: {error!r}") from error
+
+    async def _give_back(self, connection: Any) -> None:  # noqa: ANN401 - as asyncpg's pool has it
+        # One that can't be given back is thrown away by the pool, and says nothing of the
+        # statement; raised here, it would also take the place of a cancellation.
+        with contextlib.suppress(*ABSENCES):
+            await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
     async def ping(self) -> None:
         """Ask for one round trip.
