@@ -5,32 +5,28 @@ After: resources are reconciled until the process is asked to stop.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import structlog
 
 from orchestrator_core.metrics import serving_metrics
-from orchestrator_operator.applying import Cluster, ClusterError, KubernetesCluster
+from orchestrator_operator.applying import Cluster, KubernetesCluster
 from orchestrator_operator.companions import Companion, WorkerPool
 from orchestrator_operator.handlers import watch
-from orchestrator_operator.kinds import ORCHESTRATOR
 from orchestrator_operator.looping import Loops, ResourceKey, Verdict
-from orchestrator_operator.metrics import FAILED, Metrics
+from orchestrator_operator.metrics import Metrics
 from orchestrator_operator.names import FIELD_MANAGER
 from orchestrator_operator.noticing import notice
 from orchestrator_operator.reconciling import Reconciler
+from orchestrator_operator.rounds import Rounds
 from orchestrator_operator.scaled_pool import ScaledPool
 from orchestrator_operator.scaling import ScalingState
 from orchestrator_operator.settings import OperatorSettings
 
-RESYNC_SECONDS = 30.0
-"""A lost event is made up for within this."""
 SILENCE_SECONDS = 180.0
 """Longer than the deadline of a pass: whoever is silent for so long is stuck."""
-CRD_WAIT_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +43,6 @@ class Operator:
     ) -> None:
         self._cluster = cluster
         self._make_pool = make_pool
-        self._namespaces: Sequence[str | None] = settings.namespaces or (None,)
         self.metrics = Metrics(self._measure)
         self._reconciler = Reconciler(
             cluster=cluster,
@@ -56,58 +51,21 @@ class Operator:
             now=lambda: datetime.now(UTC),
             count_changes=self.metrics.count_changes,
         )
-        self.loops = Loops(self._attempt, farewell=self._part)
+        self.loops = Loops(self._attempt, farewell=self._part, on_pass=self.metrics.count_pass)
+        self.rounds = Rounds(cluster, self.loops, settings.namespaces or (None,))
         self._companions: dict[ResourceKey, tuple[Companion, asyncio.Task[None]]] = {}
-        self._last_round = time.monotonic()
 
     def complaint(self) -> str:
         """Return what is wrong with the process, for its liveness probe; empty when nothing is."""
-        silence = time.monotonic() - self._last_round
+        silence = self.rounds.silence_seconds()
         if silence > SILENCE_SECONDS:
             return f"the lister has not moved for {silence:.0f} s"
         longest = self.loops.longest_pass_seconds()
         return f"a pass has run for {longest:.0f} s" if longest > SILENCE_SECONDS else ""
 
-    async def run_rounds(self) -> None:
-        """Ring every door again and again: an event may be lost, a round is not."""
-        while True:
-            self._last_round = time.monotonic()
-            for key in {*self.loops.keys, *await self._list_resources()}:
-                self.loops.ring(key)
-            await asyncio.sleep(RESYNC_SECONDS)
-
-    async def wait_until_served(self) -> None:
-        """Wait until the API server knows the resource: watches begin only with what is there."""
-        is_told = False
-        while True:
-            try:
-                await self._cluster.list(ORCHESTRATOR, self._namespaces[0])
-            except ClusterError as error:
-                if not is_told:
-                    _log.warning("waiting_for_the_resource_definition", error=str(error))
-                is_told = True
-                self._last_round = time.monotonic()
-                await asyncio.sleep(CRD_WAIT_SECONDS)
-            else:
-                return
-
     async def close(self) -> None:
         """End loops and autoscalers; what runs in the cluster stays."""
         await self.loops.close()
-
-    async def _list_resources(self) -> set[ResourceKey]:
-        keys: set[ResourceKey] = set()
-        for namespace in self._namespaces:
-            try:
-                found = await self._cluster.list(ORCHESTRATOR, namespace)
-            except ClusterError as error:
-                _log.warning("round_incomplete", namespace=namespace, error=str(error))
-                continue
-            keys |= {
-                ResourceKey(item["metadata"]["namespace"], item["metadata"]["name"])
-                for item in found
-            }
-        return keys
 
     async def _attempt(self, key: ResourceKey) -> Verdict:
         if key not in self._companions:
@@ -116,13 +74,7 @@ class Operator:
                 notice(key, companion, self._cluster, self.loops.ring), name=f"notice {key}"
             )
             self._companions[key] = (companion, task)
-        began, verdict = time.monotonic(), FAILED
-        try:
-            found = await self._reconciler.reconcile(*key, self._companions[key][0])
-            verdict = found.value
-        finally:
-            self.metrics.count_pass(verdict, time.monotonic() - began)
-        return found
+        return await self._reconciler.reconcile(*key, self._companions[key][0])
 
     def _measure(self) -> dict[ResourceKey, ScalingState]:
         """Return the autoscalers that run; called by the thread that serves metrics."""
@@ -151,8 +103,8 @@ async def run(settings: OperatorSettings) -> None:
                 variable="ORCHESTRATOR_OPERATOR_METRICS_PORT",
             )
         )
-        await operator.wait_until_served()
-        rounds = asyncio.create_task(operator.run_rounds(), name="rounds")
+        await operator.rounds.wait_until_served()
+        rounds = asyncio.create_task(operator.rounds.run(), name="rounds")
         try:
             await watch(
                 operator.loops.ring,

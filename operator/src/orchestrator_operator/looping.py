@@ -63,6 +63,9 @@ class ResourceKey(NamedTuple):
 
 Attempt = Callable[[ResourceKey], Awaitable[Verdict]]
 Farewell = Callable[[ResourceKey], Awaitable[None]]
+OnPass = Callable[[str, float], None]
+"""Told how a pass ended, a verdict's value or ``FAILED``, and how many seconds it took."""
+FAILED: Final = "failed"
 
 
 @dataclass(slots=True)
@@ -81,10 +84,12 @@ class Loops:
         attempt: Attempt,
         *,
         farewell: Farewell,
+        on_pass: OnPass = lambda *_: None,
         debounce_seconds: float = DEBOUNCE_SECONDS,
     ) -> None:
         self._attempt = attempt
         self._farewell = farewell
+        self._on_pass = on_pass
         self._debounce_seconds = debounce_seconds
         self._loops: dict[ResourceKey, _Loop] = {}
 
@@ -138,18 +143,23 @@ class Loops:
                 await _rest(loop.door, retry_seconds(failures, random.random()))  # noqa: S311 - jitter
 
     async def _pass(self, key: ResourceKey, loop: _Loop) -> Verdict:
-        loop.pass_began = time.monotonic()
+        began = loop.pass_began = time.monotonic()
+        told = FAILED
         try:
             async with asyncio.timeout(PASS_DEADLINE_SECONDS):
-                return await self._attempt(key)
+                verdict = await self._attempt(key)
         except TimeoutError:
             _log.error("pass_too_slow", resource=key, deadline_seconds=PASS_DEADLINE_SECONDS)
         except OrchestratorError as error:
             _log.warning("pass_failed", resource=key, code=error.code, error=str(error))
         except Exception:  # noqa: BLE001 - the loop's edge: the next pass starts over
             _log.exception("pass_broke", resource=key)
+        else:
+            told = verdict.value
+            return verdict
         finally:
             loop.pass_began = None
+            self._on_pass(told, time.monotonic() - began)
         return Verdict.RETRY
 
 

@@ -20,7 +20,6 @@ from orchestrator_operator.autoscaling import Terms
 from orchestrator_operator.looping import ResourceKey
 from orchestrator_operator.scaling import ScalingState
 
-FAILED: Final = "failed"
 PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 Value = Callable[[ScalingState], float | None]
 SCALING: Final[Mapping[str, tuple[str, Value]]] = {
@@ -105,7 +104,7 @@ class Metrics:
         self.registry.register(ScalingCollector(scaling))
 
     def count_pass(self, verdict: str, seconds: float) -> None:
-        """Count a pass; ``verdict`` is how it ended, or ``FAILED``."""
+        """Count a pass; see ``looping.OnPass``."""
         self._passes.labels(verdict).inc()
         self._seconds.observe(seconds)
 

@@ -83,10 +83,7 @@ class Reconciler:
         companion.remember_secrets(
             acted.objects.get(key_of(secret), secret) for secret in secrets.manifests.values()
         )
-        problems = [
-            *acted.problems,
-            *await find_incomplete(self.cluster, context.namespace, spec),
-        ]
+        problems = acted.problems + await find_incomplete(self.cluster, context.namespace, spec)
         if names.WORKER not in plan.waits():
             companion.pool.steer(resource, context)
         job = observed.child("Job", migration_name(context))

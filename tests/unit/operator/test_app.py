@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from operator_testing.fake_cluster import FakeCluster
 from operator_testing.no_pool import NoPool
 from operator_testing.world import NAME, NAMESPACE, a_resource
-from orchestrator_operator import app
+from orchestrator_operator import app, rounds
 from orchestrator_operator.app import SILENCE_SECONDS, Operator
 from orchestrator_operator.applying import ClusterUnavailableError
 from orchestrator_operator.kinds import Kind, Manifest
@@ -60,9 +60,9 @@ async def test_a_round_finds_a_resource_that_no_event_told_of(
 ) -> None:
     cluster.put(a_resource())
 
-    rounds = asyncio.create_task(operator.run_rounds())
+    going = asyncio.create_task(operator.rounds.run())
     await eventually(lambda: ("StatefulSet", NAMESPACE, f"{NAME}-postgres") in cluster.objects)
-    rounds.cancel()
+    going.cancel()
 
 
 async def test_a_gone_resource_takes_its_autoscaler_along(
@@ -82,7 +82,7 @@ async def test_a_gone_resource_takes_its_autoscaler_along(
 async def test_a_round_that_fails_is_not_the_last(
     cluster: FakeCluster, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "RESYNC_SECONDS", 0.01)
+    monkeypatch.setattr(rounds, "RESYNC_SECONDS", 0.01)
     listed, rounds_failed = cluster.list, 0
 
     async def failing(
@@ -97,9 +97,9 @@ async def test_a_round_that_fails_is_not_the_last(
     monkeypatch.setattr(cluster, "list", failing)
     cluster.put(a_resource())
 
-    rounds = asyncio.create_task(operator.run_rounds())
+    going = asyncio.create_task(operator.rounds.run())
     await eventually(lambda: operator.loops.keys)
-    rounds.cancel()
+    going.cancel()
 
     assert rounds_failed == 2
 
@@ -107,7 +107,7 @@ async def test_a_round_that_fails_is_not_the_last(
 async def test_it_waits_for_the_resource_definition(
     cluster: FakeCluster, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "CRD_WAIT_SECONDS", 0)
+    monkeypatch.setattr(rounds, "CRD_WAIT_SECONDS", 0)
     answers = [ClusterUnavailableError("no such kind"), ClusterUnavailableError("no such kind")]
 
     async def not_yet(*_: object) -> tuple[Manifest, ...]:
@@ -117,7 +117,7 @@ async def test_it_waits_for_the_resource_definition(
 
     monkeypatch.setattr(cluster, "list", not_yet)
 
-    await operator.wait_until_served()
+    await operator.rounds.wait_until_served()
 
     assert answers == []
 

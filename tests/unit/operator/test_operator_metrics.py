@@ -6,8 +6,8 @@ from prometheus_client import generate_latest
 
 from orchestrator_core.load import Load
 from orchestrator_operator.autoscaling import ACTIVE, WITHIN_BOUNDS
-from orchestrator_operator.looping import ResourceKey
-from orchestrator_operator.metrics import FAILED, Metrics
+from orchestrator_operator.looping import FAILED, ResourceKey
+from orchestrator_operator.metrics import Metrics
 from orchestrator_operator.scaling import ScalingState
 
 KEY = ResourceKey("team", "demo")
