@@ -61,7 +61,8 @@ def test_nothing_is_lost(steady: Platform, fault: "Fault", trial: "StartTrial") 
 
 def kill_a_worker(platform: Platform, told: Trial) -> None:
     """In the middle of the guest's task."""
-    task_id = told.submit(a_submission("demo_sleep", seconds=10))
+    # Longer than it takes a pod to come and kill the worker, on a busy machine too.
+    task_id = told.submit(a_submission("demo_sleep", seconds=20))
     query = (
         "SELECT w.pod_name FROM live_tasks l JOIN workers w ON w.worker_id = l.lease_owner"
         " WHERE l.task_id = $1"

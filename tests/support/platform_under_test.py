@@ -329,7 +329,8 @@ def namespace(name: str, *, level: str = "restricted") -> Iterator[str]:
 
 def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) -> None:
     """SIGKILL a container's first process from outside, as the kernel would: nothing cleans up."""
-    _signal(platform, pod, container, "os.kill(min(found), signal.SIGKILL)")
+    first = "[os.kill(pid, signal.SIGKILL) for pid in found if parent(pid) not in found]"
+    _signal(platform, pod, container, first)
 
 
 @contextlib.contextmanager
@@ -357,6 +358,9 @@ def _signal(platform: Platform, pod: dict[str, Any], container: str, statement: 
         "def inside(pid):\n"
         "    try: return sys.argv[1] in pathlib.Path(f'/proc/{pid}/cgroup').read_text()\n"
         "    except OSError: return False\n"
+        "def parent(pid):\n"
+        # Not the smallest number: they begin again from below.
+        "    return int(pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')')[-1].split()[1])\n"
         "found = [*filter(inside, pids)]\n"
         f"{statement}\n"
     )
