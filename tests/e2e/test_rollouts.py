@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from client_pods import start_program
 from platform_under_test import Api, Platform, wait_until
 
 READY_SECONDS = 180.0
@@ -53,39 +54,7 @@ print(json.dumps({"seen": seen, "failures": failures[:20]}))
 @pytest.fixture
 def client(platform: Platform, api: Api) -> Iterator[str]:
     """A pod that asks without a pause."""
-    [container] = platform.get("deployment", f"{platform.name}-api")["spec"]["template"]["spec"][
-        "containers"
-    ]
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "client"},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "client",
-                    "image": container["image"],
-                    "command": [
-                        *("python", "-c", CLIENT),
-                        *(f"{platform.name}-edge", api.tokens["access_token"]),
-                    ],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                }
-            ],
-        },
-    }
-    platform.kubectl("apply", "-f", "-", input_text=json.dumps(manifest))
+    start_program(platform, "client", CLIENT, f"{platform.name}-edge", api.tokens["access_token"])
     wait_until(
         lambda: platform.get("pod", "client")["status"].get("phase") == "Running",
         seconds=30,

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from orchestrator_core.load import Load
 from orchestrator_core.metrics import new_registry
 from orchestrator_operator.autoscaling import Terms
 from orchestrator_operator.looping import ResourceKey
@@ -22,6 +23,20 @@ from orchestrator_operator.scaling import ScalingState
 
 PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 Value = Callable[[ScalingState], float | None]
+
+
+def _of_load(pick: Callable[[Load], float]) -> Value:
+    return lambda state: None if state.load is None else pick(state.load)
+
+
+def _of_terms(pick: Callable[[Terms], float]) -> Value:
+    def read(state: ScalingState) -> float | None:
+        terms = state.last_decision.terms if state.last_decision else None
+        return None if terms is None else pick(terms)
+
+    return read
+
+
 SCALING: Final[Mapping[str, tuple[str, Value]]] = {
     "active": ("1 while the law decides how many workers run.", lambda s: s.active.is_true),
     "limited": ("1 while the load asks for more than is allowed.", lambda s: s.limited.is_true),
@@ -29,42 +44,38 @@ SCALING: Final[Mapping[str, tuple[str, Value]]] = {
     "law_replicas": ("Workers that the load calls for, in every mode.", lambda s: s.law_replicas),
     "ready_tasks": (
         "Tasks that are due and that nobody holds.",
-        lambda s: None if s.load is None else s.load.ready_tasks,
+        _of_load(lambda load: load.ready_tasks),
     ),
     "in_flight_tasks": (
         "Tasks under a live lease.",
-        lambda s: None if s.load is None else s.load.in_flight_tasks,
+        _of_load(lambda load: load.in_flight_tasks),
     ),
     "oldest_ready_age_seconds": (
         "How long the oldest task that nobody holds has been due.",
-        lambda s: None if s.load is None else s.load.oldest_ready_age_seconds,
+        _of_load(lambda load: load.oldest_ready_age_seconds),
     ),
     "arrival_rate_per_second": (
         "Tasks that arrive, as the law sees it.",
-        lambda s: None if (terms := _terms(s)) is None else terms.rate_per_second,
+        _of_terms(lambda terms: terms.rate_per_second),
     ),
     "service_seconds": (
         "How long an attempt takes, as the law sees it.",
-        lambda s: None if (terms := _terms(s)) is None else terms.service_seconds,
+        _of_terms(lambda terms: terms.service_seconds),
     ),
     "load_slots": (
         "Slots that the arrivals keep busy.",
-        lambda s: None if (terms := _terms(s)) is None else terms.load_slots,
+        _of_terms(lambda terms: terms.load_slots),
     ),
     "safety_slots": (
         "Slots on top, for arrivals that come in clusters.",
-        lambda s: None if (terms := _terms(s)) is None else terms.safety_slots,
+        _of_terms(lambda terms: terms.safety_slots),
     ),
     "backlog_slots": (
         "Slots on top, to bring what waits down to the promised latency.",
-        lambda s: None if (terms := _terms(s)) is None else terms.backlog_slots,
+        _of_terms(lambda terms: terms.backlog_slots),
     ),
 }
 """Series of the autoscaler → help, and where the value is; no sample while it is None."""
-
-
-def _terms(state: ScalingState) -> Terms | None:
-    return state.last_decision.terms if state.last_decision else None
 
 
 class Metrics:

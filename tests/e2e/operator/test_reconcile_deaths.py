@@ -12,8 +12,9 @@ import pytest
 
 from installed_operator import operator_outage, operators_images
 from operator_resources import Apply
+from operator_testing.dying import Dying
 from operator_testing.no_pool import NoPool
-from orchestrator_operator.applying import Cluster, KubernetesCluster
+from orchestrator_operator.applying import KubernetesCluster
 from orchestrator_operator.companions import Companion
 from orchestrator_operator.images import DefaultImages
 from orchestrator_operator.looping import Verdict
@@ -31,33 +32,12 @@ KINDS = (
 )
 
 
-class Dying:
-    """A cluster whose process is gone, as by SIGKILL, before the n-th write."""
-
-    def __init__(self, inner: Cluster, writes_left: int) -> None:
-        self._inner = inner
-        self._writes_left = writes_left
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if name not in {"create", "apply", "merge", "delete"}:
-            return method
-
-        async def write(*arguments: Any, **options: Any) -> Any:
-            if self._writes_left == 0:
-                os._exit(KILLED)
-            self._writes_left -= 1
-            return await method(*arguments, **options)
-
-        return write
-
-
 def make_a_pass(namespace: str, name: str, images: DefaultImages, writes: int) -> None:
-    """Be an operator that has just started, for one pass, and die before write ``writes``."""
+    """Be an operator that has just started, for one pass; die as by SIGKILL before a write."""
 
     async def run() -> Verdict:
         async with await KubernetesCluster.connect(component="e2e") as cluster:
-            dying: Any = Dying(cluster, writes)
+            dying: Any = Dying(cluster, writes, lambda: os._exit(KILLED))
             reconciler = Reconciler(
                 cluster=dying,
                 default_images=images,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from client_pods import start_program
 from hack.stack.patience import Patient
 from platform_under_test import Api, Platform, Tunnel, kubectl, wait_until
 
@@ -104,7 +105,6 @@ def test_an_event_does_not_wait_for_the_next_one(user: Api) -> None:
 
 
 def test_a_stranger_reaches_the_edge_and_nothing_else(small: Platform) -> None:
-    image = small.get("deployment", f"{small.name}-api")["spec"]["template"]["spec"]["containers"]
     targets = {
         f"{small.name}-postgres:5432": False,
         f"{small.name}-redis:6379": False,
@@ -112,32 +112,7 @@ def test_a_stranger_reaches_the_edge_and_nothing_else(small: Platform) -> None:
         f"{small.name}-api:80": False,
         f"{small.name}-edge:80": True,
     }
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "stranger"},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "stranger",
-                    "image": image[0]["image"],
-                    "command": ["python", "-c", PROBE, *targets],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                }
-            ],
-        },
-    }
-    small.kubectl("apply", "-f", "-", input_text=json.dumps(manifest))
+    start_program(small, "stranger", PROBE, *targets)
 
     wait_until(
         lambda: small.get("pod", "stranger")["status"].get("phase") == "Succeeded",

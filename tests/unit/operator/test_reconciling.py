@@ -1,11 +1,11 @@
 """Passes over one resource, on a cluster in memory that keeps an API server's promises."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from operator_testing.fake_cluster import FakeCluster
+from operator_testing.dying import Dying
 from operator_testing.world import NAME, NAMESPACE, World
 from orchestrator_operator.applying import ClusterUnavailableError
 from orchestrator_operator.kinds import Manifest
@@ -425,25 +425,8 @@ async def test_a_deleted_resource_is_not_brought_back_to_life() -> None:
     assert world.cluster.writes == []
 
 
-class Dying:
-    """A cluster whose process dies at the n-th write."""
-
-    def __init__(self, inner: FakeCluster, writes_left: int) -> None:
-        self._inner = inner
-        self._writes_left = writes_left
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-        if name not in {"create", "apply", "merge", "delete"}:
-            return method
-
-        async def write(*arguments: Any, **options: Any) -> Any:
-            if self._writes_left == 0:
-                raise ClusterUnavailableError("died here")
-            self._writes_left -= 1
-            return await method(*arguments, **options)
-
-        return write
+def die() -> NoReturn:
+    raise ClusterUnavailableError("died here")
 
 
 async def test_a_death_after_any_write_leads_to_the_same_end() -> None:
@@ -457,7 +440,7 @@ async def test_a_death_after_any_write_leads_to_the_same_end() -> None:
         while True:
             calls = len(world.cluster.writes)
             try:
-                await world.make_pass(Dying(world.cluster, budget))
+                await world.make_pass(Dying(world.cluster, budget, die))
             except ClusterUnavailableError:
                 break
             budget -= len(world.cluster.writes) - calls

@@ -25,6 +25,7 @@ from orchestrator_operator.manifests.pods import (
     to_environment,
 )
 from orchestrator_operator.manifests.rabbitmq_cluster import (
+    COOKIE,
     DATA_FOLDER,
     cluster_lines,
     node_name,
@@ -115,7 +116,11 @@ def _build_pod(
         containers=[server],
         volumes=[
             {"name": "config", "configMap": {"name": context.child(names.RABBITMQ)}},
-            credentials_volume(context, (names.RABBITMQ, RABBITMQ_DEFINITIONS)),
+            credentials_volume(
+                context,
+                (names.RABBITMQ, RABBITMQ_DEFINITIONS),
+                *([COOKIE] if managed.replicas > 1 else ()),
+            ),
             empty_volume("tmp", size_limit="64Mi"),
         ],
         config_hash=hash_of(config, context.credentials.rabbitmq.password),

@@ -15,7 +15,7 @@ from orchestrator_operator import names
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.credentials import SOURCE_KEYS
 from orchestrator_operator.manifests.pods import build_container, spread_over_nodes, to_environment
-from orchestrator_operator.manifests.stores import CREDENTIALS_ROOT, CREDENTIALS_VOLUME
+from orchestrator_operator.manifests.stores import CREDENTIALS_ROOT
 
 DATA_FOLDER = "/var/lib/rabbitmq"
 ERLANG_PORTS: Final = (4369, 25672)
@@ -25,6 +25,8 @@ ERLANG_TOOL_PORTS: Final = (35672, 35682)
 QUORUM_SECONDS = 30
 """How long a pod that has to go waits until the queues can do without it."""
 DRAIN_SECONDS = 20
+COOKIE: Final = (names.COOKIE, SOURCE_KEYS[names.COOKIE])
+"""The key of a Secret that each of the nodes mounts."""
 COPY_COOKIE = """\
 umask 277 && rm -f "$HOME/.erlang.cookie" && cat "$COOKIE_FILE" >"$HOME/.erlang.cookie"
 """
@@ -69,13 +71,6 @@ def cluster_lines(context: Context, replicas: int) -> list[str]:
 def with_cluster(context: Context, pod: Mapping[str, Any]) -> dict[str, Any]:
     """Return the pod template of one node as that of one of several."""
     [server] = pod["spec"]["containers"]
-    key = SOURCE_KEYS[names.COOKIE]
-    cookie = {
-        "secret": {
-            "name": context.child(names.COOKIE),
-            "items": [{"key": key, "path": f"{names.COOKIE}/{key}"}],
-        }
-    }
     lifecycle = {"postStart": _shell(GROW_QUEUES), "preStop": _shell(LEAVE)}
     return {
         **pod,
@@ -83,7 +78,6 @@ def with_cluster(context: Context, pod: Mapping[str, Any]) -> dict[str, Any]:
             **pod["spec"],
             "initContainers": [_build_copier(server)],
             "containers": [{**server, "lifecycle": lifecycle}],
-            "volumes": [_with_source(volume, cookie) for volume in pod["spec"]["volumes"]],
             "topologySpreadConstraints": spread_over_nodes(context, names.RABBITMQ),
             "terminationGracePeriodSeconds": (
                 pod["spec"]["terminationGracePeriodSeconds"] + QUORUM_SECONDS + DRAIN_SECONDS
@@ -93,7 +87,7 @@ def with_cluster(context: Context, pod: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _build_copier(server: Mapping[str, Any]) -> dict[str, Any]:
-    file = f"{CREDENTIALS_ROOT}/{names.COOKIE}/{SOURCE_KEYS[names.COOKIE]}"
+    file = "/".join((CREDENTIALS_ROOT, *COOKIE))
     return build_container(
         "copy-cookie",
         server["image"],
@@ -102,14 +96,6 @@ def _build_copier(server: Mapping[str, Any]) -> dict[str, Any]:
         resources=server.get("resources"),
         volumeMounts=server["volumeMounts"],
     )
-
-
-def _with_source(volume: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the volume of credentials with one more; every other volume as it is."""
-    if volume["name"] != CREDENTIALS_VOLUME:
-        return dict(volume)
-    projected = volume["projected"]
-    return {**volume, "projected": {**projected, "sources": [*projected["sources"], source]}}
 
 
 def _nodes(context: Context, replicas: int) -> list[str]:
