@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from owned_objects import await_order, read_owned
 from platform_under_test import Api, Platform, kill_process_one, kubectl, wait_until
 
 RELEASE_SECONDS = 60.0
@@ -42,6 +43,7 @@ def test_a_broker_that_lost_its_volume_loses_no_task(platform: Platform, api: Ap
 
 
 def test_an_operator_killed_in_the_middle_of_a_pass_converges(platform: Platform) -> None:
+    owned = read_owned(platform)
     [operator] = json.loads(
         kubectl(
             "get", "pods", "-A", "-l", "app.kubernetes.io/name=orchestrator-operator", "-o", "json"
@@ -57,6 +59,7 @@ def test_an_operator_killed_in_the_middle_of_a_pass_converges(platform: Platform
     ]
     values = {each["name"]: each.get("value") for each in container["env"]}
     assert values["ORCHESTRATOR_WORKER_CONCURRENCY"] == "3"
+    await_order(platform, owned)
 
 
 @pytest.mark.parametrize("part", ["api", "postgres", "redis"])

@@ -26,6 +26,7 @@ from invariants import Evidence, count_totals, find_violations
 from ledger import Ledger
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.topology import TASK_QUEUE
+from owned_objects import await_order, read_owned
 from platform_under_test import (
     KubectlError,
     Platform,
@@ -228,11 +229,13 @@ def trial(
     @contextmanager
     def start(fault: Fault) -> Iterator[Trial]:
         await_whole(steady)
+        owned = read_owned(steady)
         told = several_users(tunnels, tmp_path, fault)
         yield from under_load(steady, fault, told)
         resolve_and_read(steady, fault, told)
         record_property("trial", f"{fault.name:<24}{told.totals}")
         assert find_violations(told.ledger, told.evidence) == []
+        await_order(steady, owned, seconds=HEALING_SECONDS)
         assert (told.totals.lost, told.totals.duplicated, told.totals.unexpected) == (0, 0, 0)
 
     return start

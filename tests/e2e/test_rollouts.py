@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from client_pods import start_program
+from owned_objects import await_order, read_owned
 from platform_under_test import Api, Platform, wait_until
 
 READY_SECONDS = 180.0
@@ -67,11 +68,12 @@ def client(platform: Platform, api: Api) -> Iterator[str]:
 @pytest.fixture
 def changed(platform: Platform) -> Iterator[Platform]:
     """A platform that is changed, and changed back."""
-    spec = platform.resource()["spec"]
+    spec, owned = platform.resource()["spec"], read_owned(platform)
     before = {part: spec[part] for part in ("api", "edge", "worker")}
     yield platform
     platform.merge("orchestrator", platform.name, {"spec": before})
     platform.await_ready(seconds=READY_SECONDS)
+    await_order(platform, owned)
 
 
 def found_by(platform: Platform, client: str) -> dict[str, Any]:

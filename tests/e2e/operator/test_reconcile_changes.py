@@ -24,6 +24,7 @@ def uid(platform: Platform, *what: str) -> str:
 
 
 def test_kubectl_shows_how_it_is(small: Platform) -> None:
+    small.await_ready(seconds=READY_SECONDS)
     header, row = small.kubectl("get", "orch", small.name, "-o", "wide").strip().splitlines()
 
     shown = dict(zip(header.split(), row.split(), strict=True))
@@ -114,14 +115,12 @@ def test_a_grown_volume_keeps_its_pod_or_says_why_it_can_not_grow(
     postgres = {"managed": {"storage": {"size": "768Mi"}, "resources": small_resources(small)}}
 
     apply(small, {"postgres": postgres})
-    wait_until(
-        lambda: (
-            small.get("statefulset", f"{small.name}-postgres")
-            and uid(small, "statefulset", f"{small.name}-postgres") != old_set
-        ),
-        seconds=SEEN_SECONDS,
-        what="the StatefulSet to be made anew",
-    )
+
+    def is_made_anew() -> bool:
+        found = small.get("statefulset", f"{small.name}-postgres")
+        return found is not None and found["metadata"]["uid"] != old_set
+
+    wait_until(is_made_anew, seconds=SEEN_SECONDS, what="the StatefulSet to be made anew")
 
     assert (uid(small, "pod", pod), uid(small, "pvc", claim)) == before
 

@@ -19,6 +19,7 @@ from orchestrator_operator.companions import Companion
 from orchestrator_operator.images import DefaultImages
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.reconciling import Reconciler
+from owned_objects import HEALTHY, Owned, await_order, read_owned
 from platform_under_test import Platform, wait_until
 
 READY_SECONDS = 90.0
@@ -26,10 +27,6 @@ PASS_SECONDS = 60.0
 LONGEST_PASS = 200
 """Writes that no pass makes."""
 KILLED, WAITING, DONE = 137, 3, 0
-KINDS = (
-    *("configmap", "deployment", "job", "networkpolicy", "poddisruptionbudget"),
-    *("secret", "service", "statefulset", "pvc"),
-)
 
 
 def make_a_pass(namespace: str, name: str, images: DefaultImages, writes: int) -> None:
@@ -59,13 +56,11 @@ def orphan(home: str, apply: Apply) -> Iterator[Platform]:
     platform.kubectl("delete", "orch", platform.name, "--wait=false")
 
 
-def names_of(platform: Platform) -> set[tuple[str, str]]:
-    """Return what there is; a migration's name also says on which volume."""
-    owned = {"instance": platform.name, "managed-by": "orchestrator-operator"}
+def without_own_names(platform: Platform, owned: Owned) -> set[tuple[str, str]]:
+    """Return what there is, whosesoever; a migration's name also says on which volume."""
     return {
-        (kind, re.sub("(?<=-migrate)-.*", "", each["metadata"]["name"].replace(platform.name, "*")))
-        for kind in KINDS
-        for each in platform.list(kind, **owned)
+        (kind, re.sub("(?<=-migrate)-.*", "", name.replace(platform.name, "*")))
+        for kind, name in owned.names
     }
 
 
@@ -113,9 +108,12 @@ def test_a_kill_after_each_write_leads_to_the_same_platform(
 
     wait_until(is_done, seconds=240, what="a pass that is not killed to find all ready", every=0)
 
-    assert names_of(orphan) == names_of(small)
+    found, like = read_owned(orphan), read_owned(small)
+    # The autoscaler is the operator's, which is away.
+    await_order(orphan, found, {**HEALTHY, "ScalingActive": "Unknown"})
+    assert without_own_names(orphan, found) == without_own_names(small, like)
     # One for each object that it writes itself.
-    assert killed >= len([kind for kind, _ in names_of(small) if kind != "pvc"])
+    assert killed >= len(like.names) - len(like.volumes)
     assert uids_of_secrets(orphan) == first_secrets
     for component in ("api", "edge", "worker"):
         sets = orphan.list("replicaset", instance=orphan.name, component=component)

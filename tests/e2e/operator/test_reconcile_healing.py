@@ -18,6 +18,7 @@ from orchestrator_operator.kinds import ORCHESTRATOR
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.reconciling import Reconciler
 from orchestrator_operator.status import ScalingView
+from owned_objects import Owned, await_order, read_owned
 from platform_under_test import Platform, Tunnel, wait_until
 
 BACK_SECONDS = 5.0
@@ -58,18 +59,14 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def volumes(small: Platform) -> dict[str, str]:
-    """The volumes before any damage."""
-    return uids(small, "pvc")
+def owned(small: Platform) -> Owned:
+    """What there is before any damage."""
+    return read_owned(small)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _before_any_damage(volumes: dict[str, str]) -> None:
-    assert len(volumes) == 2
-
-
-def uids(platform: Platform, kind: str) -> dict[str, str]:
-    return {name: child["metadata"]["uid"] for name, child in children(platform, kind).items()}
+def _before_any_damage(owned: Owned) -> None:
+    assert len(owned.volumes) == 2
 
 
 def children(platform: Platform, kind: str) -> dict[str, dict[str, Any]]:
@@ -93,9 +90,7 @@ def test_each_deleted_child_is_back_soon(small: Platform, kind: str) -> None:
         wait_until(is_back, seconds=seconds, what=f"{kind} {name} to be back", every=0.1)
 
 
-def test_after_all_that_everything_runs_on_its_old_volumes(
-    small: Platform, volumes: dict[str, str]
-) -> None:
+def test_after_all_that_everything_runs_on_its_old_volumes(small: Platform, owned: Owned) -> None:
     small.await_ready(seconds=READY_SECONDS)
     wait_until(
         # The database opened with another password, and the autoscaler reads it.
@@ -108,7 +103,7 @@ def test_after_all_that_everything_runs_on_its_old_volumes(
     transport = Tunnel(small.namespace, f"{small.name}-edge")
     with httpx.Client(transport=transport, base_url="http://edge", timeout=10.0) as edge:
         assert edge.get("/health").status_code == 200
-    assert uids(small, "pvc") == volumes
+    await_order(small, owned)
 
 
 def view_of(resource: dict[str, Any]) -> ScalingView:
