@@ -60,17 +60,18 @@ imports: setup ## Check who may import whom
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: setup ## Unit tests: no network, no clock
+unit: setup services ## Unit tests: no network, no clock
 	$(PYTEST) tests/unit
 
 .PHONY: services
-services: ## Install Debian's Postgres, Redis and RabbitMQ for the integration tests (needs root)
+services: ## Install Debian's Postgres, Redis, RabbitMQ and Prometheus for the tests (needs root)
 	@python3 -m hack.services
 
 .PHONY: integration
 integration: setup services ## Tests against real Postgres, Redis and RabbitMQ, which they start and end
 	ORCHESTRATOR_API_MIGRATE_BINARY="$$(python3 -m hack.cluster tool migrate)" \
-	VERSITYGW_BINARY="$$(python3 -m hack.cluster tool versitygw)" $(PYTEST) --numprocesses=2 --dist=loadscope tests/integration
+	VERSITYGW_BINARY="$$(python3 -m hack.cluster tool versitygw)" \
+	JAEGER_BINARY="$$(python3 -m hack.cluster tool jaeger)" $(PYTEST) --numprocesses=2 --dist=loadscope tests/integration
 
 .PHONY: cluster
 cluster: setup ## Like `up`, without the platform: a cluster, the images, the operator
@@ -82,7 +83,12 @@ contract: setup cluster ## Tests of what two parts promise each other, and of wh
 
 .PHONY: e2e
 e2e: setup cluster services ## Tests of the platform on a real cluster
-	@$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
+	@JAEGER_BINARY="$$(python3 -m hack.cluster tool jaeger)" \
+	$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
+
+.PHONY: pictures
+pictures: $(BENCH_INSTALLED) ## Draw the dashboards as the last end-to-end run saw them: tests/e2e/artifacts/*.png
+	$(BENCH_VENV)/bin/python tests/e2e/drawing.py tests/e2e/artifacts
 
 .PHONY: bench-api
 bench-api: setup ## Measure submissions against a textbook service; fails below twice its rate
@@ -100,6 +106,10 @@ bench-handlers: setup ## Measure each task type beside its work alone; fails at 
 bench-scaling: setup $(BENCH_INSTALLED) ## Compare the scaling law with KEDA's rules in a model; writes tests/bench/results
 	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.scaling $(ARGUMENTS)
 
+.PHONY: bench-telemetry
+bench-telemetry: setup ## Measure what metrics and traces cost; fails at 5 % for one trace in ten
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.bench.telemetry $(ARGUMENTS)
+
 .PHONY: bench-operator
 bench-operator: setup cluster ## Measure what 50 resources cost the operator; fails if any is written at rest
 	@$(BIN)/python -m hack.stack run -- $(BIN)/python -m tests.bench.operator $(ARGUMENTS)
@@ -107,15 +117,17 @@ bench-operator: setup cluster ## Measure what 50 resources cost the operator; fa
 # ---------------------------------------------------------------- generated files
 
 .PHONY: generate
-generate: setup services ## Write generated files again: the CRD, the chart's copy and README, schema.sql, golden files
+generate: setup services ## Write generated files again: the CRD, the chart's copy, README, dashboards and rules, schema.sql, golden files
 	$(BIN)/python -m orchestrator_operator.crd
 	$(BIN)/python -m hack.chart_readme
+	$(BIN)/python -m hack.monitoring
 	ORCHESTRATOR_UPDATE_GOLDEN=1 $(PYTEST) -q tests/unit/operator tests/integration/stores/test_schema.py
 
 .PHONY: verify
 verify: setup ## Fail when a generated file is out of date
 	$(BIN)/python -m orchestrator_operator.crd --check
 	$(BIN)/python -m hack.chart_readme --check
+	$(BIN)/python -m hack.monitoring --check
 
 .PHONY: lock
 lock: setup ## Resolve all dependencies again into requirements/*.txt (hashes, no download addresses)

@@ -1,4 +1,4 @@
-"""Install the servers that the integration tests start: Postgres, Redis, RabbitMQ.
+"""Install the servers that the tests start: Postgres, Redis, RabbitMQ, Prometheus.
 
 The tests run their own copies on free ports; the system's services are not started.
 
@@ -18,6 +18,7 @@ SERVERS = (
     Program("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
     Program("redis-server", "redis-server"),
     Program("/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server", "rabbitmq-server"),
+    Program("prometheus", "prometheus"),
 )
 LOGS = Path("~/.cache/orchestrator-services")
 

@@ -124,6 +124,37 @@ CREATE TABLE public.live_tasks (
     CONSTRAINT live_tasks_progress_check CHECK (((progress >= (0)::double precision) AND (progress <= (1)::double precision)))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.01');
+CREATE TABLE public.pod_ends (
+    pod_uid text NOT NULL,
+    container text NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone NOT NULL,
+    worker_id uuid NOT NULL,
+    pod_name text NOT NULL,
+    reason text NOT NULL,
+    exit_code integer,
+    message text NOT NULL,
+    CONSTRAINT pod_ends_message_check CHECK ((length(message) <= 500)),
+    CONSTRAINT pod_ends_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 100)))
+);
+CREATE TABLE public.pool_state (
+    is_only boolean DEFAULT true NOT NULL,
+    mode text NOT NULL,
+    min_replicas integer NOT NULL,
+    max_replicas integer NOT NULL,
+    desired_replicas integer,
+    slots_per_pod integer NOT NULL,
+    pod_start_seconds double precision NOT NULL,
+    limited_message text,
+    held_message text,
+    told_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT pool_state_desired_replicas_check CHECK ((desired_replicas >= 0)),
+    CONSTRAINT pool_state_is_only_check CHECK (is_only),
+    CONSTRAINT pool_state_max_replicas_check CHECK ((max_replicas >= 0)),
+    CONSTRAINT pool_state_min_replicas_check CHECK ((min_replicas >= 0)),
+    CONSTRAINT pool_state_pod_start_seconds_check CHECK ((pod_start_seconds >= (0)::double precision)),
+    CONSTRAINT pool_state_slots_per_pod_check CHECK ((slots_per_pod > 0))
+);
 CREATE TABLE public.refresh_tokens (
     token_hash bytea NOT NULL,
     family_id uuid NOT NULL,
@@ -258,6 +289,10 @@ ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (user_id, key);
 ALTER TABLE ONLY public.live_tasks
     ADD CONSTRAINT live_tasks_pkey PRIMARY KEY (task_id);
+ALTER TABLE ONLY public.pod_ends
+    ADD CONSTRAINT pod_ends_pkey PRIMARY KEY (pod_uid, container, began_at);
+ALTER TABLE ONLY public.pool_state
+    ADD CONSTRAINT pool_state_pkey PRIMARY KEY (is_only);
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (token_hash);
 ALTER TABLE ONLY public.stray_objects
@@ -282,6 +317,8 @@ CREATE INDEX files_user_id_id ON public.files USING btree (user_id, id);
 CREATE INDEX idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 CREATE INDEX live_tasks_first_ring ON public.live_tasks USING btree (ring_at) WHERE (rings = 0);
 CREATE INDEX live_tasks_waiting ON public.live_tasks USING btree (priority DESC, due_at) WHERE (lease_token IS NULL);
+CREATE INDEX pod_ends_ended_at ON public.pod_ends USING btree (ended_at);
+CREATE INDEX pod_ends_worker_id ON public.pod_ends USING btree (worker_id);
 CREATE INDEX refresh_tokens_family_id ON public.refresh_tokens USING btree (family_id);
 CREATE INDEX stray_objects_delete_at ON public.stray_objects USING btree (delete_at);
 CREATE INDEX task_events_position ON public.task_events USING btree ("position");

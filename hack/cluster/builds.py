@@ -85,6 +85,12 @@ MIGRATE = Build(
 )
 MAILPIT = Build("mailpit", "github.com/axllent/mailpit", usual_seconds=80)
 VERSITYGW = Build("versitygw", "github.com/versity/versitygw/cmd/versitygw", usual_seconds=60)
+JAEGER = Build(
+    "jaeger",
+    "github.com/jaegertracing/jaeger/cmd/all-in-one",
+    link_flags="-X github.com/jaegertracing/jaeger/pkg/version.latestVersion=v1.76.0",
+    usual_seconds=240,
+)
 KIND = Build("kind", "sigs.k8s.io/kind", usual_seconds=20)
 
 NODE_BUILDS = (KUBERNETES, KUBE_ROUTER, COREDNS, PAUSE)

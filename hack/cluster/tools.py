@@ -22,7 +22,7 @@ HELM_MINIMUM = (3, 14)
 HELM_BELOW = (4, 0)
 """Helm 4 changed flags and output; the chart's make targets speak Helm 3."""
 
-NAMES = ("helm", "kubectl", "migrate", "mailpit", "versitygw", "kind")
+NAMES = ("helm", "kubectl", "migrate", "mailpit", "versitygw", "jaeger", "kind")
 
 
 def find_tool(name: str, layout: Layout, progress: Progress) -> Path:
@@ -41,6 +41,7 @@ _BUILDS = {
     "migrate": builds.MIGRATE,
     "mailpit": builds.MAILPIT,
     "versitygw": builds.VERSITYGW,
+    "jaeger": builds.JAEGER,
     "kind": builds.KIND,
 }
 

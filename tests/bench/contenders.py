@@ -56,7 +56,12 @@ class Contender:
 
 @asynccontextmanager
 async def running_api(
-    addresses: Addresses, folder: Path, *, profile: Path | None = None
+    addresses: Addresses,
+    folder: Path,
+    *,
+    profile: Path | None = None,
+    command: Sequence[str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Contender]:
     """Run our API.
 
@@ -64,19 +69,24 @@ async def running_api(
         addresses: of its own database and virtual host.
         folder: for its log.
         profile: where to write a profile; the process is slower with one.
+        command: to run instead of the usual one.
+        environment: variables beside the usual ones.
     """
     await make_database(addresses, *sorted(MIGRATIONS.glob("*.up.sql")))
     make_vhost(addresses, TASK_QUEUE_ARGUMENTS)
     port, metrics_port = services.free_port(), services.free_port()
-    environment = _environment_of_api(addresses, port=port, metrics_port=metrics_port)
-    _publish_types(environment)
-    command = [sys.executable, "-m", "orchestrator_api", "serve"]
+    variables = {
+        **_environment_of_api(addresses, port=port, metrics_port=metrics_port),
+        **(environment or {}),
+    }
+    _publish_types(variables)
+    command = command or [sys.executable, "-m", "orchestrator_api", "serve"]
     if profile is not None:
-        environment["ORCHESTRATOR_BENCH_PROFILE"] = str(profile)
+        variables["ORCHESTRATOR_BENCH_PROFILE"] = str(profile)
         config = "python:tests.bench.profiled_gunicorn"
         command = [sys.executable, "-m", "gunicorn", "-c", config, "orchestrator_api.asgi:app"]
     url, log = f"http://127.0.0.1:{port}", folder / "ours.log"
-    with serving(command, environment, log, f"{url}/readyz") as pid:
+    with serving(command, variables, log, f"{url}/readyz") as pid:
         tokens = [await _sign_up(url, number) for number in range(USERS)]
         yield Contender(
             name="ours",

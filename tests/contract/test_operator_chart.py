@@ -70,6 +70,48 @@ EFFECTS = {
     "affinity": on_the_pod(f"affinity={json.dumps(AFFINITY)}", "spec.affinity", AFFINITY),
     "podAnnotations": on_the_pod('podAnnotations={"a":"b"}', "metadata.annotations", {"a": "b"}),
     "priorityClassName": on_the_pod('priorityClassName="high"', "spec.priorityClassName", "high"),
+    "monitoring.podMonitor.mode": Effect(
+        "--set=monitoring.podMonitor.mode=Enabled", "PodMonitor", "metadata.namespace", "system"
+    ),
+    "monitoring.podMonitor.labels": Effect(
+        '--set-json=monitoring.podMonitor={"mode":"Enabled","labels":{"release":"prom"}}',
+        "PodMonitor",
+        "metadata.labels.release",
+        "prom",
+    ),
+    "monitoring.rules.mode": Effect(
+        "--set=monitoring.rules.mode=Enabled", "PrometheusRule", "metadata.namespace", "system"
+    ),
+    "monitoring.rules.labels": Effect(
+        '--set-json=monitoring.rules={"mode":"Enabled","labels":{"release":"prom"}}',
+        "PrometheusRule",
+        "metadata.labels.release",
+        "prom",
+    ),
+    "monitoring.rules.runbookUrl": Effect(
+        "--set=monitoring.rules.mode=Enabled,monitoring.rules.runbookUrl=https://wiki.example/x",
+        "PrometheusRule",
+        "spec.groups.0.rules.0.annotations.runbook_url",
+        "https://wiki.example/x#orchestratortaskswait",
+    ),
+    "monitoring.dashboards.mode": Effect(
+        "--set=monitoring.dashboards.mode=Enabled",
+        "ConfigMap",
+        "metadata.labels.grafana_dashboard",
+        "1",
+    ),
+    "monitoring.dashboards.labels": Effect(
+        '--set-json=monitoring.dashboards={"mode":"Enabled","labels":{"show":"yes"}}',
+        "ConfigMap",
+        "metadata.labels.show",
+        "yes",
+    ),
+    "monitoring.dashboards.annotations": Effect(
+        '--set-json=monitoring.dashboards={"mode":"Enabled","annotations":{"folder":"Tasks"}}',
+        "ConfigMap",
+        "metadata.annotations.folder",
+        "Tasks",
+    ),
     "orchestrator.create": Effect(
         "--set=orchestrator.create=true", "Orchestrator", "metadata.name", "orchestrator"
     ),
@@ -206,13 +248,15 @@ def test_with_namespaces_and_without_the_crd_nothing_is_the_whole_cluster_s() ->
 
 def test_the_settings_are_ones_that_the_operator_can_read() -> None:
     images = {"api": "mirror.example/api:{version}", "redis": "mirror.example/redis:8"}
-    documents = render("--set-json", f"defaultImages={json.dumps(images)}")
+    labels = "--set=monitoring.podMonitor.labels.release=prom"
+    documents = render("--set-json", f"defaultImages={json.dumps(images)}", labels)
 
     settings = read_settings(OperatorSettings, environment(documents))
 
     assert settings.images.api == "mirror.example/api:{version}"
     assert settings.images.redis == "mirror.example/redis:8"
     assert settings.namespaces == ()
+    assert settings.pod_monitor_labels == {"release": "prom"}
 
 
 @pytest.mark.parametrize("pod", [the_operator, the_check], ids=["operator", "check"])
@@ -335,6 +379,54 @@ def test_an_orchestrator_can_come_with_it_and_never_goes_with_it() -> None:
     assert fresh["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
+KNOWS_PROMETHEUS = "--api-versions=monitoring.coreos.com/v1"
+OF_PROMETHEUS = ("PodMonitor", "PrometheusRule", "ConfigMap")
+
+
+def test_what_is_for_prometheus_comes_where_the_cluster_knows_it() -> None:
+    modes = ",".join(
+        f"monitoring.{part}.mode=Disabled" for part in ("podMonitor", "rules", "dashboards")
+    )
+
+    assert [len(of_kind(render(), kind)) for kind in OF_PROMETHEUS] == [0, 0, 0]
+    assert [len(of_kind(render(KNOWS_PROMETHEUS), kind)) for kind in OF_PROMETHEUS] == [1, 1, 5]
+    refused = render(KNOWS_PROMETHEUS, f"--set={modes}")
+    assert [len(of_kind(refused, kind)) for kind in OF_PROMETHEUS] == [0, 0, 0]
+
+
+def test_the_operator_is_found_and_its_labels_are_left_alone() -> None:
+    documents = render(KNOWS_PROMETHEUS)
+    [monitor] = of_kind(documents, "PodMonitor")
+    pod = the_operator(documents)
+
+    wanted = monitor["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= pod["metadata"]["labels"].items()
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    [container] = pod["spec"]["containers"]
+    assert endpoint["port"] in {port["name"] for port in container["ports"]}
+    # An autoscaler's namespace would be called ``exported_namespace`` otherwise.
+    assert endpoint["honorLabels"] is True
+    assert set(monitor["spec"]["podTargetLabels"]) <= pod["metadata"]["labels"].keys()
+
+
+def test_the_dashboards_and_the_rules_come_as_they_were_written() -> None:
+    documents = render(KNOWS_PROMETHEUS)
+
+    shown = {
+        name: text
+        for each in of_kind(documents, "ConfigMap")
+        for name, text in each["data"].items()
+    }
+    [rules] = of_kind(documents, "PrometheusRule")
+
+    assert {name: json.loads(text) for name, text in shown.items()} == {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in (CHART / "files/dashboards").iterdir()
+    }
+    assert rules["spec"] == yaml.safe_load((CHART / "files/rules.yaml").read_text(encoding="utf-8"))
+    assert len({each["metadata"]["name"] for each in of_kind(documents, "ConfigMap")}) == 5
+
+
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
@@ -343,6 +435,7 @@ def test_an_orchestrator_can_come_with_it_and_never_goes_with_it() -> None:
         ("defaultImages.mongodb=x", "'/defaultImages': additional properties 'mongodb' not"),
         ("watchNamespaces=not-a-list", "at '/watchNamespaces': got string, want array"),
         ("logLevel=LOUD", "at '/logLevel': value must be one of 'DEBUG', 'INFO'"),
+        ("monitoring.rules.mode=On", "at '/monitoring/rules/mode': value must be one of 'Auto'"),
         ("orchestrator.name=Not_A_Name", "at '/orchestrator/name': 'Not_A_Name' does not match"),
     ],
 )

@@ -6,7 +6,6 @@ They run on this machine, on the address from which the node is reached.
 import asyncio
 import json
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +19,14 @@ import pytest
 import services
 from loopback import LOOPBACK, make_certificate
 from own_stores import await_postgres
-from platform_under_test import Api, Platform, Tunnel, kubectl, namespace, wait_until
+from platform_under_test import (
+    Api,
+    Platform,
+    Tunnel,
+    address_for_pods,
+    namespace,
+    wait_until,
+)
 
 READY_SECONDS = 90.0
 NOTICED_SECONDS = 60.0
@@ -59,7 +65,7 @@ class Stores:
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
-    address = _address_for_the_node()
+    address = address_for_pods()
     certificate = make_certificate(tmp_path_factory.mktemp("tls"), f"IP:{address}")
     password = secrets.token_urlsafe(12)
     addresses = dict.fromkeys((LOOPBACK, address))
@@ -169,15 +175,6 @@ def make_secret(platform: Platform, name: str, content: dict[str, str]) -> None:
         "stringData": content,
     }
     platform.kubectl("apply", "-f", "-", input_text=json.dumps(secret))
-
-
-def _address_for_the_node() -> str:
-    """Return the address that this machine has for the node, and so for its pods."""
-    path = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
-    node = kubectl("get", "nodes", f"-o=jsonpath={path}").split()[0]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((node, 1))
-        return str(probe.getsockname()[0])
 
 
 async def _make_database(port: int, password: str) -> None:

@@ -9,6 +9,7 @@ import csv
 import json
 import re
 import secrets
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,15 @@ def kubectl(*arguments: str, input_text: str | None = None) -> str:
     if done.returncode != 0:
         raise KubectlError(done.stderr.strip())
     return done.stdout
+
+
+def address_for_pods() -> str:
+    """Return the address that this machine has for the node, and so for its pods."""
+    path = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
+    node = kubectl("get", "nodes", f"-o=jsonpath={path}").split()[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((node, 1))
+        return str(probe.getsockname()[0])
 
 
 def wait_until(
@@ -329,7 +339,11 @@ def namespace(name: str, *, level: str = "restricted") -> Iterator[str]:
 
 def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) -> None:
     """SIGKILL a container's first process from outside, as the kernel would: nothing cleans up."""
-    first = "[os.kill(pid, signal.SIGKILL) for pid in found if parent(pid) not in found]"
+    # All are looked at before one is killed: its children go with it.
+    first = (
+        "first = [pid for pid in found if parent(pid) not in found]\n"
+        "[os.kill(pid, signal.SIGKILL) for pid in first]"
+    )
     _signal(platform, pod, container, first)
 
 

@@ -277,6 +277,39 @@ def s3() -> contextlib.AbstractContextManager[Service]:
 
 
 @contextlib.contextmanager
+def jaeger(*, address: str = "127.0.0.1") -> Iterator[Service]:
+    """Jaeger in one process that keeps what it gets in memory; its port answers about traces.
+
+    Args:
+        address: where it takes spans; see ``collector_url``.
+    """
+    server = os.environ.get("JAEGER_BINARY") or find_program("jaeger")
+    # It would listen on every one of these in any case.
+    others = (
+        *("admin.http", "query.grpc-server"),
+        *("collector.grpc-server", "collector.http-server", "collector.otlp.grpc"),
+    )
+
+    def command(home: Path, port: int) -> list[str]:
+        otlp = f"{address}:{free_port()}"
+        (home / "collector").write_text(f"http://{otlp}")
+        return [
+            server,
+            f"--collector.otlp.http.host-port={otlp}",
+            f"--query.http-server.host-port=127.0.0.1:{port}",
+            *(f"--{each}.host-port=127.0.0.1:{free_port()}" for each in others),
+        ]
+
+    with running("jaeger", "nobody", command, SPAN_STORAGE_TYPE="memory") as service:
+        yield service
+
+
+def collector_url(service: Service) -> str:
+    """Return where a running Jaeger takes OTLP over HTTP."""
+    return (service.home / "collector").read_text()
+
+
+@contextlib.contextmanager
 def rabbitmq(
     *, is_durable: bool = False, addresses: Sequence[str] = LOOPBACK_ONLY
 ) -> Iterator[Service]:

@@ -19,16 +19,21 @@ After: workers get envelopes and claim the rows.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
+from opentelemetry.trace import SpanKind
 
+from orchestrator_api.metrics import RingMetrics, RingReason
 from orchestrator_api.rounds import Rounds
 from orchestrator_core.batching import Batcher
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
+from orchestrator_core.spans import spans_of
 from orchestrator_core.tasks import TaskId
+from orchestrator_core.topology import TASK_QUEUE
 
+PUBLISH = f"publish {TASK_QUEUE}"
 SWEEP_SECONDS = 1.0
 PAGE_RINGS = 500
 """One statement and one batch of confirms; some 50 ms."""
@@ -60,21 +65,31 @@ class Bell(Protocol):
         """Return how many messages wait, or raise ``StoreUnavailableError``."""
 
 
+class _Fresh(NamedTuple):
+    """A task that was committed just now."""
+
+    envelope: TaskEnvelope
+    trace_context: str
+
+
 class FirstRings:
     """Rings for tasks that were committed just now. May forget any of them."""
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, bell: Bell, counting: RingMetrics) -> None:
         self._bell = bell
+        self._counting = counting
         self._silent_until = 0.0
-        self._batcher: Batcher[TaskEnvelope, None] = Batcher(
+        self._batcher: Batcher[_Fresh, None] = Batcher(
             "first rings", self._ring, max_batch=256, max_waiting=_MAX_WAITING_RINGS
         )
 
-    def offer(self, task_ids: Iterable[TaskId]) -> None:
-        """Ring for ``task_ids`` soon, without waiting."""
-        forgotten = sum(not self._batcher.offer(TaskEnvelope(each)) for each in task_ids)
+    def offer(self, task_ids: Iterable[TaskId], *, trace_context: str) -> None:
+        """Ring for ``task_ids``, which came with one request, soon, without waiting."""
+        forgotten = sum(
+            not self._batcher.offer(_Fresh(TaskEnvelope(each), trace_context)) for each in task_ids
+        )
         if forgotten:
-            _log.debug("first rings left to the sweep", count=forgotten, reason="queue full")
+            self._leave(forgotten, reason="queue full")
 
     async def drain(self) -> None:
         """Wait until nothing is left to ring. ``run`` must be running."""
@@ -84,17 +99,25 @@ class FirstRings:
         """Ring until cancelled."""
         await self._batcher.run()
 
-    async def _ring(self, envelopes: Sequence[TaskEnvelope]) -> list[None]:
+    async def _ring(self, fresh: Sequence[_Fresh]) -> list[None]:
         clock = asyncio.get_running_loop().time
         if clock() < self._silent_until:
-            _log.debug("first rings left to the sweep", count=len(envelopes), reason="pause")
+            self._leave(len(fresh), reason="pause")
         else:
+            traces = {each.trace_context for each in fresh}
             try:
-                await self._bell.ring(envelopes)
+                with spans_of(traces, PUBLISH, kind=SpanKind.PRODUCER):
+                    await self._bell.ring([each.envelope for each in fresh])
             except StoreUnavailableError as error:
                 self._silent_until = clock() + _PAUSE_SECONDS
-                _log.debug("first rings left to the sweep", count=len(envelopes), reason=str(error))
-        return [None] * len(envelopes)
+                self._leave(len(fresh), reason=str(error))
+            else:
+                self._counting.count_rung(len(fresh), "fresh")
+        return [None] * len(fresh)
+
+    def _leave(self, count: int, *, reason: str) -> None:
+        self._counting.count_left(count)
+        _log.debug("first rings left to the sweep", count=count, reason=reason)
 
 
 class Rings(Protocol):
@@ -124,10 +147,11 @@ class Rings(Protocol):
 class Sweep:
     """Rings again whatever is due, and ends what has no attempt left."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - stores, and who is told
         self,
         rings: Rings,
         bell: Bell,
+        counting: RingMetrics,
         *,
         chance: Random,
         ring_again_seconds: float,
@@ -138,12 +162,14 @@ class Sweep:
         Args:
             rings: knows what is due.
             bell: to ring.
+            counting: told of sweeps and rings.
             chance: keeps replicas apart.
             ring_again_seconds: until a ring that led to nothing is repeated.
             announce: called when tasks were ended, for those who follow them.
         """
         self._rings = rings
         self._bell = bell
+        self._counting = counting
         self._chance = chance
         self._announce = announce
         self._ring_again_seconds = ring_again_seconds
@@ -164,6 +190,17 @@ class Sweep:
         Raises:
             StoreUnavailableError: Postgres or RabbitMQ is away; the rest waits for the next time.
         """
+        try:
+            await self._go_through()
+        except StoreUnavailableError:
+            self._counting.count_sweep("store_away")
+            raise
+        except Exception:
+            self._counting.count_sweep("failed")
+            raise
+        self._counting.count_sweep("done")
+
+    async def _go_through(self) -> None:
         # Asked before anything is taken: with RabbitMQ away, rings stay due and go out
         # as soon as it is back, instead of half a minute later.
         try:
@@ -184,6 +221,7 @@ class Sweep:
             for task_id in failed:
                 _log.warning("task failed: its last worker was lost", task_id=task_id)
             if failed:
+                self._counting.count_lost(len(failed))
                 self._announce()
             if len(failed) < PAGE_RINGS:
                 return
@@ -214,7 +252,7 @@ class Sweep:
             due = await self._rings.take_repeats(
                 limit=limit, ring_after_seconds=self._ring_again_seconds
             )
-            missing -= await self._ring(due, reason="fewer messages than tasks")
+            missing -= await self._ring(due, reason="missing")
             if len(due) < limit:
                 return
         if MAX_COUNTED <= waiting <= depth_messages:
@@ -226,8 +264,9 @@ class Sweep:
             )
             await self._ring(overtaken, reason="overtaken")
 
-    async def _ring(self, task_ids: Sequence[TaskId], *, reason: str) -> int:
+    async def _ring(self, task_ids: Sequence[TaskId], *, reason: RingReason) -> int:
         if task_ids:
             await self._bell.ring([TaskEnvelope(task_id) for task_id in task_ids])
+            self._counting.count_rung(len(task_ids), reason)
             _log.info("rang again", count=len(task_ids), reason=reason)
         return len(task_ids)

@@ -33,6 +33,8 @@ class Health:
     """Without these the process is not ready."""
     is_alive: Callable[[], bool]
     """Whether all background services still run."""
+    tell: Callable[[str, bool], None] = lambda *_: None
+    """Told of each store whether it answered."""
     ping_seconds: float = 1.0
     """The kubelet's probes give up after a second or a few."""
 
@@ -42,6 +44,8 @@ class Health:
             *(_observe(ping, timeout_seconds=self.ping_seconds) for ping in self.pings.values())
         )
         dependencies: dict[str, State] = dict(zip(self.pings, states, strict=True))
+        for name, state in dependencies.items():
+            self.tell(name, state == "ok")
         failing = {name for name, state in dependencies.items() if state != "ok"}
         if failing & self.needed:
             return HealthView(status="unavailable", dependencies=dependencies)

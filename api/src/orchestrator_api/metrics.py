@@ -10,9 +10,12 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from orchestrator_core.metrics import new_registry
+from orchestrator_core.metrics import StoreMetrics, new_registry
+from orchestrator_core.spans import Exemplar
 
 Source = Literal["redis", "memory"]
+RingReason = Literal["fresh", "due", "missing", "overtaken"]
+SweepEnd = Literal["done", "store_away", "failed"]
 _SCOPES = ("user", "address")
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 """A client may send any word."""
@@ -21,6 +24,8 @@ CLIENT_GONE = 499
 DURATION_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SOURCES: tuple[Source, ...] = ("redis", "memory")
+_RING_REASONS: tuple[RingReason, ...] = ("fresh", "due", "missing", "overtaken")
+_SWEEP_ENDS: tuple[SweepEnd, ...] = ("done", "store_away", "failed")
 
 
 class LimitMetrics:
@@ -109,7 +114,9 @@ class RequestMetrics:
         )
         self._known: dict[tuple[str, str, int | None], tuple[Counter, Histogram]] = {}
 
-    def count(self, method: str, route: str, status: int | None, seconds: float) -> None:
+    def count(
+        self, method: str, route: str, status: int | None, seconds: float, trace: Exemplar = None
+    ) -> None:
         """Count one request; ``route`` is the template, so that there are not many."""
         key = (method if method in METHODS else "other", route, status)
         parts = self._known.get(key)
@@ -121,7 +128,7 @@ class RequestMetrics:
             )
         requests, durations = parts
         requests.inc()
-        durations.observe(seconds)
+        durations.observe(seconds, trace)
 
 
 class TaskMetrics:
@@ -148,6 +155,54 @@ class TaskMetrics:
         self._batches.observe(len(task_types))
 
 
+class RingMetrics:
+    """Of the doorbell: sweeps, for how many tasks it rang, and for whom nobody rings again."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        sweeps = Counter(
+            "orchestrator_api_sweeps_total",
+            "Sweeps, by how they ended; store_away: Postgres or RabbitMQ did not answer.",
+            ("outcome",),
+            registry=registry,
+        )
+        rings = Counter(
+            "orchestrator_api_rings_total",
+            "Tasks that were rung for. fresh: just committed. due: their time came, or their lease"
+            " ended. missing: fewer messages than tasks. overtaken: later ones ran before them.",
+            ("reason",),
+            registry=registry,
+        )
+        self._left = Counter(
+            "orchestrator_api_fresh_rings_left_total",
+            "Fresh tasks that a sweep has to ring for, because RabbitMQ did not take the message.",
+            registry=registry,
+        )
+        self._lost = Counter(
+            "orchestrator_api_tasks_lost_total",
+            "Tasks that a sweep failed because the worker of their last attempt was lost.",
+            registry=registry,
+        )
+        # A rate over what has not happened yet is 0 and not nothing.
+        self._sweeps = {each: sweeps.labels(each) for each in _SWEEP_ENDS}
+        self._rings = {each: rings.labels(each) for each in _RING_REASONS}
+
+    def count_sweep(self, outcome: SweepEnd) -> None:
+        """Count a sweep that ended."""
+        self._sweeps[outcome].inc()
+
+    def count_rung(self, count: int, reason: RingReason) -> None:
+        """Count tasks that were rung for."""
+        self._rings[reason].inc(count)
+
+    def count_left(self, count: int) -> None:
+        """Count fresh tasks that are left to a sweep."""
+        self._left.inc(count)
+
+    def count_lost(self, count: int) -> None:
+        """Count tasks that ended with their last worker."""
+        self._lost.inc(count)
+
+
 class Metrics:
     """All metrics of one process."""
 
@@ -157,3 +212,5 @@ class Metrics:
         self.tasks = TaskMetrics(self.registry)
         self.limits = LimitMetrics(self.registry)
         self.events = EventMetrics(self.registry)
+        self.rings = RingMetrics(self.registry)
+        self.stores = StoreMetrics(self.registry)

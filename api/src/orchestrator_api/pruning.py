@@ -1,7 +1,7 @@
 """Forget what nobody needs any more, once an hour.
 
-Before: ended logins, what happened to accounts, workers, submissions, uploads and results leave
-rows behind.
+Before: ended logins, what happened to accounts, workers, their pods, submissions, uploads and
+results leave rows behind.
 After: the tables stay as small as what lives or is still asked about.
 """
 
@@ -14,6 +14,7 @@ import structlog
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.files import ResultStore, UploadStore
 from orchestrator_core.postgres.account_store import AccountStore
+from orchestrator_core.postgres.pool_store import PoolStore
 from orchestrator_core.postgres.submission_store import SubmissionStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 
@@ -23,6 +24,10 @@ FAMILIES_AT_ONCE = 5_000
 KEYS_AT_ONCE = 5_000
 _MAX_KEY_PAGES = 2_000
 """10 million an hour; more submissions than one database takes."""
+
+ENDS_AT_ONCE = 5_000
+_MAX_END_PAGES = 100
+"""Half a million an hour; pods end a few times a minute at most."""
 
 FILES_AT_ONCE = 10
 """With their content: 100 MiB each take a tenth of a second."""
@@ -61,6 +66,7 @@ class Pruning:
         files: UploadStore,
         results: ResultStore,
         *,
+        pools: PoolStore,
         chance: Random,
     ) -> None:
         self._accounts = accounts
@@ -68,6 +74,7 @@ class Pruning:
         self._submissions = submissions
         self._files = files
         self._results = results
+        self._pools = pools
         self._chance = chance
 
     async def run(self) -> None:
@@ -90,6 +97,7 @@ class Pruning:
         """
         await self._accounts.prune(limit=FAMILIES_AT_ONCE)
         await self._workers.prune()
+        await _prune_all(self._pools.prune, ENDS_AT_ONCE, _MAX_END_PAGES)
         await _prune_all(self._submissions.prune_keys, KEYS_AT_ONCE, _MAX_KEY_PAGES)
         await _prune_all(self._files.prune, FILES_AT_ONCE, _MAX_FILE_PAGES)
         await _prune_all(self._results.prune, RESULTS_AT_ONCE, _MAX_RESULT_PAGES)

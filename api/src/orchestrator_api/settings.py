@@ -26,6 +26,7 @@ from orchestrator_core.settings import (
     RedisSettings,
     S3Settings,
     Settings,
+    TracingSettings,
     read_settings,
 )
 
@@ -163,6 +164,7 @@ class ProcessSettings:
     redis: RedisSettings
     amqp: AmqpSettings
     s3: S3Settings = field(default_factory=S3Settings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
 
 def read_process_settings(environment: Mapping[str, str] | None = None) -> ProcessSettings:
@@ -177,6 +179,7 @@ def read_process_settings(environment: Mapping[str, str] | None = None) -> Proce
         redis=read_settings(RedisSettings, environment),
         amqp=read_settings(AmqpSettings, environment),
         s3=read_settings(S3Settings, environment),
+        tracing=read_settings(TracingSettings, environment),
     )
     if settings.api.app_env.lower() == PRODUCTION:
         _refuse_weak_secrets(settings)

@@ -5,7 +5,9 @@ After: each request finds its services in ``request.state``.
 """
 
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from random import SystemRandom
+from socket import gethostname
 from typing import TypedDict
 
 from orchestrator_api import health
@@ -30,6 +32,7 @@ from orchestrator_api.pruning import Pruning
 from orchestrator_api.running import Service, running
 from orchestrator_api.settings import ApiSettings, ProcessSettings
 from orchestrator_api.tasks.catalogue import Catalogue
+from orchestrator_api.tasks.explaining import Explaining
 from orchestrator_api.tasks.service import TaskService
 from orchestrator_api.tasks.submitting import Submitting
 from orchestrator_api.tasks.wiring import build_task_parts
@@ -38,7 +41,9 @@ from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.metrics import serving_metrics
 from orchestrator_core.postgres.account_store import AccountStore
 from orchestrator_core.postgres.database import Database
+from orchestrator_core.postgres.explanation_store import ExplanationStore
 from orchestrator_core.postgres.file_store import PostgresUploadStore
+from orchestrator_core.postgres.pool_store import PoolStore
 from orchestrator_core.postgres.result_store import PostgresResultStore
 from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.submission_store import SubmissionStore
@@ -47,6 +52,7 @@ from orchestrator_core.redis.cache import Cache
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.redis.token_buckets import TokenBuckets
 from orchestrator_core.s3.object_store import READER, build_object_store
+from orchestrator_core.spans import exporting
 
 
 class Services(TypedDict):
@@ -55,6 +61,7 @@ class Services(TypedDict):
     access_tokens: AccessTokens
     accounts: AccountService
     catalogue: Catalogue
+    explaining: Explaining
     feed: EventFeed
     files: FileParts
     limits: RequestLimits
@@ -78,6 +85,11 @@ async def open_services(
             variable="ORCHESTRATOR_API_METRICS_PORT",
         )
     )
+    await enter(
+        exporting(
+            settings.tracing, app="api", version=version("orchestrator-api"), instance=gethostname()
+        )
+    )
     database = await enter(
         Database.open(
             settings.postgres,
@@ -85,6 +97,7 @@ async def open_services(
             max_connections=settings.api.db_connections,
         )
     )
+    metrics.stores.watch_pool(database)
     redis = await enter(RedisConnection.open(settings.redis))
     doorbell = Doorbell(settings.amqp)
     resources.push_async_callback(doorbell.close)
@@ -101,7 +114,7 @@ async def open_services(
         database,
         doorbell,
         cache,
-        metrics.tasks,
+        metrics,
         announce=watching.announcer.offer,
         max_waiting=settings.api.waiting_tasks,
         ring_after_seconds=settings.api.ring_lost_seconds,
@@ -122,6 +135,7 @@ async def open_services(
         Sweep(
             RingStore(database),
             doorbell,
+            metrics.rings,
             chance=chance,
             announce=watching.announcer.offer,
             ring_again_seconds=settings.api.ring_again_seconds,
@@ -132,6 +146,7 @@ async def open_services(
             SubmissionStore(database),
             files.uploads,
             files.results,
+            pools=PoolStore(database),
             chance=chance,
         ),
     ]
@@ -148,6 +163,7 @@ async def open_services(
         access_tokens=accounts.access_tokens,
         accounts=accounts.accounts,
         catalogue=task_parts.catalogue,
+        explaining=Explaining(ExplanationStore(database), {"rabbitmq": doorbell, "redis": redis}),
         feed=watching.feed,
         files=files,
         limits=_build_limits(limiter, settings.api),
@@ -160,6 +176,7 @@ async def open_services(
             pings={"postgres": database.ping, "rabbitmq": ask_rabbitmq, "redis": redis.ping},
             needed=frozenset({"postgres"}),
             is_alive=started.is_alive,
+            tell=lambda store, is_up: metrics.stores.tell(store, is_up=is_up),
         ),
     )
 

@@ -64,6 +64,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [create]
 {{- end -}}
 
+{{/*
+Whether something for Prometheus is wanted, of a list of the root and `Auto`, `Enabled` or
+`Disabled`. Auto means: where the cluster has Prometheus' operator when the chart is installed.
+*/}}
+{{- define "orchestrator-operator.wants" -}}
+{{- $root := index . 0 -}}
+{{- $mode := index . 1 -}}
+{{- $knows := $root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+{{- or (eq $mode "Enabled") (and (eq $mode "Auto") $knows) -}}
+{{- end -}}
+
 {{/* What the pods of the operator and of `helm test` have in common. */}}
 {{- define "orchestrator-operator.image" -}}
 image: {{ .Values.image | default (printf "orchestrator/operator:%s" .Chart.AppVersion) | quote }}

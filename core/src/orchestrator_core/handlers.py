@@ -151,6 +151,8 @@ class TaskContext:
     """None: the type has neither ``inputs`` nor ``gather``."""
     owners_data: OwnersData | None = field(default=None, repr=False)
     """None in a child process."""
+    traceparent: str = ""
+    """For the headers of calls to other services, so that they belong to the task's trace."""
     reporter: Callable[[ProgressReport], object] = field(default=_tell_nobody, repr=False)
     """Takes what ``report`` makes; for those who run handlers."""
     cancellation: Callable[[], bool] = field(default=_never, repr=False)

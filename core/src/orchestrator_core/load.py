@@ -29,6 +29,10 @@ class Load:
     """Attempts ever ended by a worker, whatever the verdict."""
     busy_seconds_total: float
     """Slot-seconds that those attempts took."""
+    stuck_tasks: int = 0
+    """Whose doorbell should have rung a minute ago and has not: no sweep moves them. Always 0
+    while sweeps run and RabbitMQ answers, but for minutes after more tasks became due at once
+    than sweeps can ring for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

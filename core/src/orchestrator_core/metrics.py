@@ -8,8 +8,9 @@ After: Prometheus reads ``/metrics``.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -42,6 +43,61 @@ def new_registry(*, app: str, version: str) -> CollectorRegistry:
     )
     build.labels(app, version).set(1)
     return registry
+
+
+class Pool(Protocol):
+    """A pool of connections; ``postgres.database.Database`` is one."""
+
+    max_connections: int
+
+    @property
+    def open_connections(self) -> int:
+        """Return how many connections there are now."""
+        ...
+
+    @property
+    def busy_connections(self) -> int:
+        """Return how many of them run a statement."""
+        ...
+
+
+class StoreMetrics:
+    """Of the stores, as a process sees them: who answers, and its connections to Postgres."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._up = Gauge(
+            "orchestrator_store_up",
+            "1 while a store answers this process.",
+            ("store",),
+            registry=registry,
+        )
+        self._connections = Gauge(
+            "orchestrator_postgres_connections",
+            "Connections of this process to Postgres; busy ones run a statement.",
+            ("state",),
+            registry=registry,
+        )
+        self._most = Gauge(
+            "orchestrator_postgres_connections_max",
+            "The most connections to Postgres that this process opens.",
+            registry=registry,
+        )
+
+    def tell(self, store: str, *, is_up: bool) -> None:
+        """Keep whether a store answered when it was last asked."""
+        self._up.labels(store).set(is_up)
+
+    def tell_by(self, store: str, is_up: Callable[[], bool]) -> None:
+        """Ask ``is_up`` whenever somebody reads the metrics."""
+        self._up.labels(store).set_function(is_up)
+
+    def watch_pool(self, pool: Pool) -> None:
+        """Ask ``pool`` whenever somebody reads the metrics."""
+        self._most.set(pool.max_connections)
+        self._connections.labels("busy").set_function(lambda: pool.busy_connections)
+        self._connections.labels("idle").set_function(
+            lambda: max(0, pool.open_connections - pool.busy_connections)
+        )
 
 
 @asynccontextmanager

@@ -125,6 +125,18 @@ class S3Settings(Settings):
         return self
 
 
+class TracingSettings(Settings):
+    """Where spans go, in OpenTelemetry's own words; without a collector there are none."""
+
+    endpoint: str | None = Field(
+        default=None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", pattern=r"^https?://[^\s?#@]+$"
+    )
+    """Of a collector that speaks OTLP over HTTP, such as ``http://collector:4318``."""
+    sampling_ratio: float = Field(default=0.1, ge=0, le=1, alias="OTEL_TRACES_SAMPLER_ARG")
+    """Of requests that bring no ``traceparent``, how many are traced. Those that do bring the
+    decision as well."""
+
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 

@@ -16,6 +16,9 @@ from orchestrator_core.attempts import Claim, ProgressReport, ResultFile
 from orchestrator_core.handlers import Handler, HandlerFunction, Payload, TaskContext
 from orchestrator_core.tasks import TaskId, UserId
 
+A_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+"""A trace context, not sampled."""
+
 
 class AnyPayload(Payload):
     """A payload with one optional field."""
@@ -41,7 +44,7 @@ def a_claim(task_id: int = 17, **fields: object) -> Claim:
         "attempt": 1,
         "max_attempts": 3,
         "timeout_seconds": 60,
-        "trace_context": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+        "trace_context": A_TRACE,
         "lease_until": datetime(2030, 1, 1, tzinfo=UTC),
         "waited_seconds": 0.25,
         **fields,

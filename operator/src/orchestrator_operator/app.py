@@ -50,6 +50,7 @@ class Operator:
             operator_namespace=settings.own_namespace,
             now=lambda: datetime.now(UTC),
             count_changes=self.metrics.count_changes,
+            pod_monitor_labels=settings.pod_monitor_labels,
         )
         self.loops = Loops(self._attempt, farewell=self._part, on_pass=self.metrics.count_pass)
         self.rounds = Rounds(cluster, self.loops, settings.namespaces or (None,))

@@ -4,6 +4,8 @@ Before: ``reconciling`` has observed the children.
 After: ``manifests`` take the ``Context``, ``desiring`` takes the ``Gates``.
 """
 
+from collections.abc import Mapping
+
 from orchestrator_operator import names
 from orchestrator_operator.bindings import Binding
 from orchestrator_operator.desiring import Gates
@@ -25,6 +27,7 @@ def derive_context(  # noqa: PLR0913 - each is a fact of another source
     images: ResolvedImages,
     credentials: Credentials,
     operator_namespace: str,
+    pod_monitor_labels: Mapping[str, str],
     desired_workers: int | None,
 ) -> Context:
     """Return all that builders may know about one resource.
@@ -36,6 +39,7 @@ def derive_context(  # noqa: PLR0913 - each is a fact of another source
         images: what to run.
         credentials: the random values of its Secrets.
         operator_namespace: where this process runs.
+        pod_monitor_labels: by which a Prometheus selects PodMonitors.
         desired_workers: what the autoscaler last wanted, if it runs.
     """
     name = resource["metadata"]["name"]
@@ -50,6 +54,7 @@ def derive_context(  # noqa: PLR0913 - each is a fact of another source
         api_cluster_ip=_cluster_ip(observed.child("Service", names.child(name, names.API))),
         database_identity=_database_identity(name, spec, observed, credentials.postgres),
         knows_pod_monitors=POD_MONITOR.kind not in observed.unknown_kinds,
+        pod_monitor_labels=pod_monitor_labels,
         initial_workers=first_workers(spec) if desired_workers is None else desired_workers,
     )
 

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from orchestrator_core.errors import OrchestratorError
+from orchestrator_core.logs import speak_of
 from orchestrator_operator.problems import FORMER_LEAVING, NAME_CONFLICT, REFUSED, Problem
 
 DEBOUNCE_SECONDS: Final = 0.2
@@ -123,6 +124,8 @@ class Loops:
         self._loops.clear()
 
     async def _live(self, key: ResourceKey, loop: _Loop) -> None:
+        # On every line from here on, and on those of what is started in a pass, as its autoscaler.
+        speak_of({"namespace": key.namespace, "resource": key.name})
         failures = 0
         while True:
             await loop.door.wait()
@@ -149,11 +152,11 @@ class Loops:
             async with asyncio.timeout(PASS_DEADLINE_SECONDS):
                 verdict = await self._attempt(key)
         except TimeoutError:
-            _log.error("pass_too_slow", resource=key, deadline_seconds=PASS_DEADLINE_SECONDS)
+            _log.error("pass_too_slow", deadline_seconds=PASS_DEADLINE_SECONDS)
         except OrchestratorError as error:
-            _log.warning("pass_failed", resource=key, code=error.code, error=str(error))
+            _log.warning("pass_failed", code=error.code, error=str(error))
         except Exception:  # noqa: BLE001 - the loop's edge: the next pass starts over
-            _log.exception("pass_broke", resource=key)
+            _log.exception("pass_broke")
         else:
             told = verdict.value
             return verdict

@@ -17,9 +17,10 @@ from prometheus_client.registry import Collector
 
 from orchestrator_core.load import Load
 from orchestrator_core.metrics import new_registry
-from orchestrator_operator.autoscaling import Terms
-from orchestrator_operator.looping import ResourceKey
+from orchestrator_operator.autoscaling import ScalingTarget, Terms
+from orchestrator_operator.looping import FAILED, ResourceKey, Verdict
 from orchestrator_operator.scaling import ScalingState
+from orchestrator_operator.worker_pods import ObservedWorkers
 
 PASS_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 Value = Callable[[ScalingState], float | None]
@@ -27,6 +28,14 @@ Value = Callable[[ScalingState], float | None]
 
 def _of_load(pick: Callable[[Load], float]) -> Value:
     return lambda state: None if state.load is None else pick(state.load)
+
+
+def _of_workers(pick: Callable[[ObservedWorkers], float]) -> Value:
+    return lambda state: None if state.workers is None else pick(state.workers)
+
+
+def _of_target(pick: Callable[[ScalingTarget], float]) -> Value:
+    return lambda state: None if state.target is None else pick(state.target)
 
 
 def _of_terms(pick: Callable[[Terms], float]) -> Value:
@@ -40,8 +49,37 @@ def _of_terms(pick: Callable[[Terms], float]) -> Value:
 SCALING: Final[Mapping[str, tuple[str, Value]]] = {
     "active": ("1 while the law decides how many workers run.", lambda s: s.active.is_true),
     "limited": ("1 while the load asks for more than is allowed.", lambda s: s.limited.is_true),
+    "faulty": ("1 while the number is held although the law should decide.", lambda s: s.is_faulty),
     "desired_replicas": ("Workers that are wanted now.", lambda s: s.desired_replicas),
     "law_replicas": ("Workers that the load calls for, in every mode.", lambda s: s.law_replicas),
+    "replicas": (
+        "Workers that the Deployment is to have.",
+        _of_workers(lambda workers: workers.replicas),
+    ),
+    "ready_replicas": (
+        "Workers whose pods are ready.",
+        _of_workers(lambda workers: sum(pod.is_ready for pod in workers.pods)),
+    ),
+    "failing_replicas": (
+        "Workers whose pods crash, or can't start.",
+        _of_workers(lambda workers: sum(pod.is_failing for pod in workers.pods)),
+    ),
+    "min_replicas": (
+        "The fewest workers that the resource allows.",
+        _of_target(lambda target: target.min_replicas),
+    ),
+    "max_replicas": (
+        "The most workers: the resource's bound, or that of Postgres's connections.",
+        _of_target(lambda target: target.ceiling_replicas),
+    ),
+    "slots_per_replica": (
+        "Attempts that one worker runs at once.",
+        _of_target(lambda target: target.slots_per_pod),
+    ),
+    "target_latency_seconds": (
+        "How long a task may wait, as the resource promises.",
+        _of_target(lambda target: target.target_latency_seconds),
+    ),
     "ready_tasks": (
         "Tasks that are due and that nobody holds.",
         _of_load(lambda load: load.ready_tasks),
@@ -53,6 +91,10 @@ SCALING: Final[Mapping[str, tuple[str, Value]]] = {
     "oldest_ready_age_seconds": (
         "How long the oldest task that nobody holds has been due.",
         _of_load(lambda load: load.oldest_ready_age_seconds),
+    ),
+    "stuck_tasks": (
+        "Tasks whose doorbell should have rung a minute ago; always 0 while sweeps run.",
+        _of_load(lambda load: load.stuck_tasks),
     ),
     "arrival_rate_per_second": (
         "Tasks that arrive, as the law sees it.",
@@ -94,6 +136,9 @@ class Metrics:
             ("verdict",),
             registry=self.registry,
         )
+        # A rate over what has not happened yet is 0 and not nothing.
+        for verdict in (*(each.value for each in Verdict), FAILED):
+            self._passes.labels(verdict)
         self._seconds = Histogram(
             "orchestrator_operator_pass_duration_seconds",
             "Time that a pass took.",

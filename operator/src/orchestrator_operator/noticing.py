@@ -37,7 +37,9 @@ async def notice(
             has_news = await _has_news(key, companion, cluster, looks)
         except ClusterError as error:
             # The next pass meets the same trouble and reports it.
-            _log.debug("secrets_not_seen", resource=key, error=str(error))
+            _log.debug(
+                "secrets_not_seen", namespace=key.namespace, resource=key.name, error=str(error)
+            )
             continue
         if has_news:
             ring(key)

@@ -45,6 +45,12 @@ _PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0
 ENDPOINT = f"^https?://[A-Za-z0-9][A-Za-z0-9.-]*(:({_PORT}))?/?$"
 
 
+def port_of(endpoint: str) -> int:
+    """Return where an endpoint listens, which may go without saying."""
+    address = urlsplit(endpoint)
+    return address.port or (80 if address.scheme == "http" else 443)
+
+
 class SourceUrls(StrEnum):
     """Whether tasks may name their inputs by URLs."""
 
@@ -126,13 +132,41 @@ class PodMonitors(StrEnum):
     DISABLED = "Disabled"
 
 
+class TracingSpec(Part):
+    """A collector of traces. API and workers send it the spans of the tasks that are sampled."""
+
+    rules = (
+        Rule(
+            cel=f"self.endpoint.matches('{ENDPOINT}')",
+            message="endpoint must be http:// or https:// with a host and, if it is not the usual"
+            " one, a port: http://collector.monitoring:4318",
+            field="endpoint",
+            holds=lambda tracing: bool(re.match(ENDPOINT, tracing.endpoint)),
+        ),
+    )
+
+    endpoint: str = Field(max_length=300)
+    """Where it takes OTLP over HTTP: http://collector.monitoring:4318. Network policies let API and
+    workers out to this port."""
+    sampling_percent: int = Field(default=10, ge=0, le=100)
+    """Of requests that bring no traceparent, how many are traced. Those that do bring the decision
+    as well."""
+
+    @property
+    def port(self) -> int:
+        """Where the collector listens."""
+        return port_of(self.endpoint)
+
+
 class MonitoringSpec(Part):
-    """Who reads the metrics."""
+    """Who reads the metrics, and who takes the traces."""
 
     pod_monitors: PodMonitors = PodMonitors.AUTO
     """Auto: a PodMonitor for each part that serves metrics, where the cluster has that kind, as one
     with the Prometheus operator does. Namespaces that read them are labelled
     taskorchestrator.dev/monitoring: allowed."""
+    tracing: TracingSpec | None = None
+    """Left out, nothing is traced."""
 
 
 class S3Spec(Part):
@@ -175,5 +209,4 @@ class S3Spec(Part):
     @property
     def port(self) -> int:
         """Where the endpoint listens; network policies let pods out to this port."""
-        address = urlsplit(self.endpoint or "https://")
-        return address.port or (80 if address.scheme == "http" else 443)
+        return port_of(self.endpoint or "https://")

@@ -7,8 +7,8 @@ Before: ``looping`` calls ``reconcile`` when a resource's door was rung.
 After: the cluster is a step nearer to the spec, and status says how near.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator_operator import names
@@ -42,6 +42,7 @@ class Reconciler:
     operator_namespace: str
     now: Callable[[], datetime]
     count_changes: Callable[[Sequence[str]], None] = lambda _: None
+    pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
 
     async def reconcile(self, namespace: str, name: str, companion: Companion) -> Verdict:
         """Make one pass.
@@ -58,8 +59,7 @@ class Reconciler:
             return await self._give_up(resource, spec)
         if is_paused(resource):
             return await self._only_look(resource, spec, companion)
-        first = announce(resource, self.now())
-        if first is not None:
+        if (first := announce(resource, self.now())) is not None:
             resource = await write_status(self.cluster, resource, first)
         try:
             return await self._converge(resource, spec, companion)
@@ -145,5 +145,6 @@ class Reconciler:
             images=resolve_images(spec, self.default_images),
             credentials=credentials,
             operator_namespace=self.operator_namespace,
+            pod_monitor_labels=self.pod_monitor_labels,
             desired_workers=companion.pool.view().desired_replicas,
         )

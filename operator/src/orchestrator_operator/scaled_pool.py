@@ -4,7 +4,7 @@ It starts when the database has its schema and is started anew when the database
 password is another.
 
 Before: ``reconciling`` steers it at the end of each pass.
-After: ``scaling`` decides and writes the worker Deployment's replicas.
+After: ``scaling`` decides and writes the worker Deployment's replicas; ``recording`` tells of it.
 """
 
 import asyncio
@@ -12,7 +12,9 @@ import contextlib
 
 from pydantic import SecretStr
 
+from orchestrator_core.pools import PoolReport
 from orchestrator_core.postgres.load_store import LoadStore
+from orchestrator_core.postgres.pool_store import PoolStore
 from orchestrator_core.settings import PostgresSettings, SslMode
 from orchestrator_operator.applying import Cluster
 from orchestrator_operator.autoscaling import Finding, ScalingTarget
@@ -22,6 +24,7 @@ from orchestrator_operator.manifests.api import DATABASE_CONNECTIONS
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.postgres import max_connections
 from orchestrator_operator.quantities import to_seconds
+from orchestrator_operator.recording import Recorder, to_report
 from orchestrator_operator.scaling import Scaler, ScalingState
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers
 from orchestrator_operator.spec import OrchestratorSpec
@@ -66,12 +69,14 @@ class ScaledPool:
         self._serves: tuple[str, PostgresSettings] | None = None
         """The resource's uid and the way to its database, as the running scaler knows them."""
         self._scaler: Scaler | None = None
+        self._target = ScalingTarget()
+        """Of the last steering."""
         self._task: asyncio.Task[None] | None = None
 
     def steer(self, resource: Manifest, context: Context) -> None:
         """Take the present spec and credentials; start if not yet running."""
         settings = to_postgres_settings(context)
-        target = to_target(context.spec)
+        self._target = target = to_target(context.spec)
         serves = (context.uid, settings)
         is_running = self._task is not None and not self._task.done()
         if self._scaler is not None and is_running and serves == self._serves:
@@ -113,10 +118,24 @@ class ScaledPool:
     async def _scale(
         self, settings: PostgresSettings, target: ScalingTarget, resource: Manifest
     ) -> None:
-        async with LoadStore.connect(settings) as store:
-            workers = KubernetesWorkers(self._cluster, resource=resource)
+        async with LoadStore.connect(settings) as store, PoolStore.connect(settings) as told:
+            recorder = Recorder(told, self._report)
+            workers = KubernetesWorkers(self._cluster, resource=resource, show=recorder.show)
             self._scaler = Scaler(target=target, source=store, actuator=workers)
-            await self._scaler.run()
+            recording = asyncio.create_task(recorder.run(), name="record a pool")
+            try:
+                await self._scaler.run()
+            finally:
+                recording.cancel()
+                await asyncio.gather(recording, return_exceptions=True)
+
+    def _report(self) -> PoolReport | None:
+        """Return what to tell of the pool; None while there is nothing to tell."""
+        if self._scaler is None:
+            return None
+        return to_report(
+            self._scaler.state, self._target, pod_start_seconds=self._scaler.pod_start_seconds
+        )
 
 
 def to_postgres_settings(context: Context) -> PostgresSettings:

@@ -151,6 +151,8 @@ class ScalingState:
     last_decision: Decision | None
     load: Load | None
     """As last read; None while it can't be. Moves all the time, so it is for metrics."""
+    workers: ObservedWorkers | None = None
+    target: ScalingTarget | None = None
 
 
 class Scaler:
@@ -236,7 +238,8 @@ class Scaler:
         self._starts = self._starts.with_pods(workers.pods)
         sight = await self._read()
         decision = self._decide(workers, sight)
-        self.state = replace(self._state_after(decision), load=sight.load)
+        state = self._state_after(decision)
+        self.state = replace(state, load=sight.load, workers=workers, target=self._target)
         self._show_queued(sight)
         if self._target.mode is ScalingMode.AUTOMATIC:
             await self._steer_cordons(workers, sight.occupancy, decision.goal_replicas)

@@ -9,7 +9,7 @@ Before: ``scaling`` decides.
 After: the Deployment's controller makes or ends pods; Events tell people.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -40,14 +40,22 @@ ENDED_PHASES: Final = frozenset({"Failed", "Succeeded"})
 class KubernetesWorkers:
     """The worker Deployment of one resource."""
 
-    def __init__(self, cluster: Cluster, *, resource: Manifest) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        resource: Manifest,
+        show: Callable[[Sequence[Manifest]], None] | None = None,
+    ) -> None:
         """Bind to a resource.
 
         Args:
             cluster: each call has a deadline of its own.
             resource: the Orchestrator; Events are about it.
+            show: gets each list of all worker pods, also of those that have ended.
         """
         self._cluster = cluster
+        self._show = show
         self._resource = resource
         self._namespace: str = resource["metadata"]["namespace"]
         self._name = child(resource["metadata"]["name"], WORKER)
@@ -59,6 +67,8 @@ class KubernetesWorkers:
             return None
         selector = deployment["spec"]["selector"]["matchLabels"]
         pods = await self._cluster.list(POD, self._namespace, selector)
+        if self._show is not None:
+            self._show(pods)
         return ObservedWorkers(
             replicas=deployment["spec"].get("replicas", 1),
             is_rolling_out=_is_rolling_out(deployment),

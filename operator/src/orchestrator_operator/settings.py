@@ -29,6 +29,10 @@ class OperatorSettings(Settings):
         default=9090, ge=0, le=65_535, alias="ORCHESTRATOR_OPERATOR_METRICS_PORT"
     )
     """Where Prometheus reads; 0 is nowhere."""
+    pod_monitor_labels: dict[str, str] = Field(
+        default={}, alias="ORCHESTRATOR_OPERATOR_POD_MONITOR_LABELS"
+    )
+    """A JSON object: labels by which a Prometheus selects the PodMonitors that it reads."""
     log_level: str = Field(default="INFO", alias="ORCHESTRATOR_OPERATOR_LOG_LEVEL")
 
     @field_validator("namespaces", mode="before")
@@ -38,7 +42,7 @@ class OperatorSettings(Settings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("images", mode="before")
+    @field_validator("images", "pod_monitor_labels", mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:  # noqa: ANN401 - as the environment gives it
         if not isinstance(value, str):

@@ -44,7 +44,7 @@ async def write_status(
 async def tell_changes(cluster: Cluster, resource: Manifest, changes: Sequence[str]) -> None:
     """Emit one Event for all that a pass changed."""
     if changes:
-        _log.info("applied", resource=resource["metadata"]["name"], changes=list(changes))
+        _log.info("applied", changes=list(changes))
         await emit(cluster, resource, type_=NORMAL, reason="Applied", message="; ".join(changes))
 
 

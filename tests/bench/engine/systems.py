@@ -6,7 +6,7 @@ After: ``workers`` start their processes, ``kept`` counts their rows and message
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator_core.topology import TASK_QUEUE, TASK_QUEUE_ARGUMENTS
@@ -38,6 +38,8 @@ class System:
     wrong_results: str
     """SQL that counts completed tasks whose result is not $1."""
     has_health_port: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Beyond the usual, of workers and producers."""
 
 
 _QUORUM = {"x-queue-type": "quorum"}

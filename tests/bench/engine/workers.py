@@ -153,6 +153,7 @@ def build_environment(system: System, addresses: Addresses, folder: Path) -> dic
         "RABBITMQ_URL": addresses.amqp_url,
         "dramatiq_queue_prefetch": "128",
         **own,
+        **system.environment,
     }
 
 

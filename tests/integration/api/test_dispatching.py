@@ -13,6 +13,7 @@ import pytest
 from api_clients import User, a_task, a_user, serving
 from kept_tasks import keep_tasks
 from orchestrator_api.dispatching import PAGE_RINGS, Bell, Sweep
+from orchestrator_api.metrics import Metrics
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.envelope import TaskEnvelope
@@ -54,6 +55,7 @@ def a_sweep(database: Database, bell: Bell, *, ring_again_seconds: float = 30.0)
     return Sweep(
         RingStore(database),
         bell,
+        Metrics().rings,
         chance=Random(1),
         ring_again_seconds=ring_again_seconds,
     )

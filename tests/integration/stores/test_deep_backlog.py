@@ -50,6 +50,7 @@ HOT = {
     "submissions": {"keep_submissions", "find_keys", "keep_retry", "find_retry"},
     "workers": {"read_load", "list_workers"},
     "tasks": None,
+    "explanations": None,
     "events": {"read_events_of_tasks", "read_event_page"},
     # Counts of an owner read all of the owner's tasks; this owner has all there are.
     "owners": {

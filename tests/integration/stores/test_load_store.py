@@ -14,6 +14,7 @@ from orchestrator_core.load import WorkerPresence, WorkerReport
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import PRESENCE_SECONDS, LoadStore
 from orchestrator_core.postgres.queries import load_statements
+from orchestrator_core.postgres.ring_store import RingStore
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.tasks import ErrorCode, NewTask, TaskId, UserId
@@ -134,6 +135,40 @@ async def test_lost_leases_and_hand_backs_are_ready(
 
     assert (load.ready_tasks, load.in_flight_tasks) == (2, 0)
     assert load.oldest_ready_age_seconds > 0
+
+
+async def test_what_no_sweep_has_moved_for_a_minute_is_stuck(
+    database: Database, kept: Kept, tasks: TaskStore, loads: LoadStore
+) -> None:
+    async def age(task_id: TaskId, seconds: float) -> None:
+        async with database.answering("age") as connection:
+            await connection.execute(
+                "UPDATE live_tasks SET ring_at = now() - make_interval(secs => $2::float8)"
+                " WHERE task_id = $1",
+                task_id,
+                seconds,
+            )
+
+    never_rung, lost, late, rung = [await kept() for _ in range(4)]
+    await tasks.claim([lost], worker_id=uuid4(), lease_seconds=0)
+    await age(never_rung, 90)
+    await age(lost, 90)
+    await age(late, 30)
+    # It waits in the queue behind others, however long that takes.
+    await RingStore(database).take_first_rings(limit=10, ring_after_seconds=30)
+    await age(rung, 90)
+    assert (await loads.read()).stuck_tasks == 0
+
+    async with database.answering("as if it had not rung") as connection:
+        ids = [never_rung, lost, late]
+        await connection.execute("UPDATE live_tasks SET rings = 0 WHERE task_id = ANY($1)", ids)
+    await age(never_rung, 90)
+    await age(lost, 90)
+    await age(late, 30)
+
+    load = await loads.read()
+
+    assert (load.stuck_tasks, load.ready_tasks) == (2, 4)
 
 
 async def test_an_extended_lease_stays_in_flight(

@@ -43,6 +43,7 @@ class World:
         self.cluster.put(a_resource(spec))
         self.now = START
         self.companion = Companion(pool=NoPool())
+        self.pod_monitor_labels: dict[str, str] = {}
 
     def reconciler(self, cluster: Cluster | None = None) -> Reconciler:
         """Return a reconciler, for this world's cluster or one that stands before it."""
@@ -51,6 +52,7 @@ class World:
             default_images=DefaultImages(),
             operator_namespace="orchestrator-system",
             now=lambda: self.now,
+            pod_monitor_labels=self.pod_monitor_labels,
         )
 
     async def make_pass(self, cluster: Cluster | None = None) -> Verdict:

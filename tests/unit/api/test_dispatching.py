@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_api.dispatching import PAGE_RINGS, FirstRings, Sweep
+from orchestrator_api.metrics import Metrics
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
+from orchestrator_core.testing import A_TRACE
 
 RING_AGAIN_SECONDS = 30.0
 
@@ -45,7 +47,7 @@ class ABell:
 
 @asynccontextmanager
 async def ringing(bell: ABell) -> AsyncIterator[FirstRings]:
-    rings = FirstRings(bell)
+    rings = FirstRings(bell, Metrics().rings)
     running = asyncio.create_task(rings.run())
     yield rings
     running.cancel()
@@ -55,7 +57,7 @@ async def ringing(bell: ABell) -> AsyncIterator[FirstRings]:
 async def test_a_fresh_task_rings_at_once() -> None:
     bell = ABell()
     async with ringing(bell) as rings:
-        rings.offer([TaskId(1)])
+        rings.offer([TaskId(1)], trace_context=A_TRACE)
         await rings.drain()
 
     assert bell.rung == [1]
@@ -65,10 +67,10 @@ async def test_offering_never_waits_for_rabbitmq() -> None:
     bell = ABell()
     bell.may_answer.clear()
     async with ringing(bell) as rings:
-        rings.offer([TaskId(1)])
+        rings.offer([TaskId(1)], trace_context=A_TRACE)
         await bell.called.wait()
 
-        rings.offer([TaskId(2), TaskId(3)])
+        rings.offer([TaskId(2), TaskId(3)], trace_context=A_TRACE)
         bell.may_answer.set()
         await rings.drain()
 
@@ -81,7 +83,7 @@ async def test_while_rabbitmq_is_away_rings_are_forgotten_with_one_attempt_a_sec
     bell.is_away = True
     async with ringing(bell) as rings:
         for n in range(100):
-            rings.offer([TaskId(n)])
+            rings.offer([TaskId(n)], trace_context=A_TRACE)
             await rings.drain()
 
     assert bell.calls == 1
@@ -91,7 +93,7 @@ async def test_a_flood_beyond_the_queue_is_forgotten_and_disturbs_nobody() -> No
     bell = ABell()
     bell.may_answer.clear()
     async with ringing(bell) as rings:
-        rings.offer(TaskId(n) for n in range(30_000))
+        rings.offer((TaskId(n) for n in range(30_000)), trace_context=A_TRACE)
         bell.may_answer.set()
         await rings.drain()
 
@@ -145,7 +147,9 @@ async def sweep(rings: SomeRings, *, depth_messages: int = 0) -> list[int]:
     """Sweep once over a queue with so many messages; return for whom it rang."""
     bell = ABell()
     bell.depth = depth_messages
-    await Sweep(rings, bell, chance=Random(1), ring_again_seconds=RING_AGAIN_SECONDS).sweep()
+    counting = Metrics().rings
+    sweep = Sweep(rings, bell, counting, chance=Random(1), ring_again_seconds=RING_AGAIN_SECONDS)
+    await sweep.sweep()
     return bell.rung
 
 
@@ -203,12 +207,50 @@ async def test_in_a_deep_backlog_only_what_was_overtaken_rings_a_hundred_a_sweep
     assert len(await sweep(rings, depth_messages=500_000)) == rung
 
 
+async def test_what_rings_is_counted_by_its_reason_and_a_sweep_by_its_end() -> None:
+    metrics, bell = Metrics(), ABell()
+    store = SomeRings(first=3, repeats=4, waiting=4)
+    sweep = Sweep(
+        store, bell, metrics.rings, chance=Random(1), ring_again_seconds=RING_AGAIN_SECONDS
+    )
+
+    await sweep.sweep()
+    bell.is_away = True
+    with pytest.raises(StoreUnavailableError):
+        await sweep.sweep()
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"orchestrator_api_{name}_total", labels)
+
+    assert [value("rings", reason=each) for each in ("due", "missing", "fresh")] == [3, 1, 0]
+    assert [value("sweeps", outcome=each) for each in ("done", "store_away", "failed")] == [1, 1, 0]
+    assert value("tasks_lost") == 1
+
+
+async def test_fresh_tasks_that_did_not_ring_are_counted_apart() -> None:
+    metrics, bell = Metrics(), ABell()
+    rings = FirstRings(bell, metrics.rings)
+    running = asyncio.create_task(rings.run())
+
+    rings.offer([TaskId(1)], trace_context=A_TRACE)
+    await rings.drain()
+    bell.is_away = True
+    rings.offer([TaskId(2), TaskId(3)], trace_context=A_TRACE)
+    await rings.drain()
+    running.cancel()
+
+    fresh = {"reason": "fresh"}
+    assert metrics.registry.get_sample_value("orchestrator_api_rings_total", fresh) == 1
+    assert metrics.registry.get_sample_value("orchestrator_api_fresh_rings_left_total") == 2
+
+
 async def test_without_rabbitmq_nothing_is_taken_and_what_is_lost_ends_all_the_same() -> None:
     rings, bell, announced = SomeRings(first=3, repeats=3, waiting=3), ABell(), []
     bell.is_away = True
     sweep = Sweep(
         rings,
         bell,
+        Metrics().rings,
         chance=Random(1),
         ring_again_seconds=RING_AGAIN_SECONDS,
         announce=lambda: announced.append("ended"),

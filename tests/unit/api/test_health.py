@@ -28,6 +28,20 @@ def a_health(**pings: Callable[[], Awaitable[object]]) -> Health:
     )
 
 
+async def test_what_was_found_is_told() -> None:
+    told: dict[str, bool] = {}
+    health = Health(
+        pings={"postgres": answers, "redis": is_away},
+        needed=frozenset({"postgres"}),
+        is_alive=lambda: True,
+        tell=told.__setitem__,
+    )
+
+    await health.observe()
+
+    assert told == {"postgres": True, "redis": False}
+
+
 async def test_all_that_answers_is_ok() -> None:
     view = await a_health().observe()
 

@@ -49,7 +49,8 @@ class Rings:
     def __init__(self) -> None:
         self.offered: list[int] = []
 
-    def offer(self, task_ids: Iterable[TaskId]) -> None:
+    def offer(self, task_ids: Iterable[TaskId], *, trace_context: str) -> None:
+        assert trace_context
         self.offered += task_ids
 
 

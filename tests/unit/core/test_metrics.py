@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 import services
 from orchestrator_core.errors import SettingsError
-from orchestrator_core.metrics import new_registry, serving_metrics
+from orchestrator_core.metrics import StoreMetrics, new_registry, serving_metrics
 
 VARIABLE = "METRICS_PORT"
 
@@ -57,3 +57,29 @@ async def test_a_port_that_somebody_has_is_refused_with_a_way_out() -> None:
         with pytest.raises(SettingsError, match=f"METRICS_PORT={port}.*free port, or 0"):
             async with serving_metrics(a_registry(), port=port, variable=VARIABLE):
                 pass
+
+
+class APool:
+    def __init__(self) -> None:
+        self.max_connections = 4
+        self.open_connections = 3
+        self.busy_connections = 1
+
+
+def test_stores_and_connections_are_read_when_somebody_asks() -> None:
+    registry, pool, answers = a_registry(), APool(), True
+    stores = StoreMetrics(registry)
+    stores.watch_pool(pool)
+    stores.tell_by("postgres", lambda: answers)
+    stores.tell("redis", is_up=True)
+
+    answers, pool.busy_connections = False, 3
+    stores.tell("redis", is_up=False)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert [value("orchestrator_store_up", store=each) for each in ("postgres", "redis")] == [0, 0]
+    connections = "orchestrator_postgres_connections"
+    assert [value(connections, state=each) for each in ("busy", "idle")] == [3, 0]
+    assert value(f"{connections}_max") == 4

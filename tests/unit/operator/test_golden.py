@@ -108,6 +108,9 @@ SPECS: dict[str, dict[str, Any]] = {
         "deletionPolicy": "Delete",
     },
     "outside": {
+        "monitoring": {
+            "tracing": {"endpoint": "http://collector.monitoring:4318", "samplingPercent": 25}
+        },
         "results": {
             "s3": {
                 "bucket": "results",

@@ -18,6 +18,19 @@ async def test_a_cluster_may_learn_what_a_pod_monitor_is() -> None:
     assert world.condition("Ready") == ("True", "AllComponentsReady")
 
 
+async def test_a_prometheus_finds_them_by_its_labels_which_take_the_place_of_none_of_ours() -> None:
+    labels = {"release": "prom", "app.kubernetes.io/instance": "mine"}
+    world = World({})
+    world.pod_monitor_labels = labels
+    world.cluster.unknown_kinds.clear()
+    await world.settle()
+
+    for key in MONITORS:
+        given = world.cluster.objects[key]["metadata"]["labels"]
+        assert given["release"] == "prom"
+        assert given["app.kubernetes.io/instance"] == NAME
+
+
 async def test_who_wants_none_has_none_and_of_somebody_elses_broker_there_is_none() -> None:
     world = World({})
     world.cluster.unknown_kinds.clear()

@@ -1,11 +1,13 @@
 """Reading pods and the Deployment, and writing no more than scaling owns."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from operator_testing.fake_cluster import FakeCluster
+from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers, to_worker_pod
 
 LABELS = {"app.kubernetes.io/instance": "demo", "app.kubernetes.io/component": "worker"}
@@ -194,3 +196,20 @@ async def test_events_are_about_the_resource(cluster: FakeCluster) -> None:
         ("Warning", "LoadUnavailable", "held"),
     ]
     assert cluster.events[0]["involvedObject"]["uid"] == "uid-of-demo"
+
+
+async def test_every_list_of_pods_is_shown_with_those_that_have_ended(
+    cluster: FakeCluster,
+) -> None:
+    shown: list[list[str]] = []
+    for pod in (a_pod("worker-1"), a_pod("worker-2", phase="Failed")):
+        cluster.put(pod)
+
+    def show(pods: Sequence[Manifest]) -> None:
+        shown.append([pod["metadata"]["name"] for pod in pods])
+
+    observed = await KubernetesWorkers(cluster, resource=RESOURCE, show=show).observe_workers()
+
+    assert shown == [["worker-1", "worker-2"]]
+    assert observed is not None
+    assert [pod.name for pod in observed.pods] == ["worker-1"]

@@ -7,6 +7,7 @@ from typing import Self
 from orchestrator_core.attempts import HandedBack, Outcome, ResultFile, Settlement, Succeeded
 from orchestrator_core.handlers import Handler, TaskContext
 from orchestrator_core.testing import AnyPayload, a_claim, a_handler, a_result
+from orchestrator_worker.claiming import Taken
 from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.executing import Executor, Limits
 from orchestrator_worker.journeys import Journeys, Stations
@@ -63,7 +64,7 @@ class Bench:
 
     def start(self, task_id: int = 17) -> None:
         self.slots.take(1)
-        self.journeys.start(a_claim(task_id))
+        self.journeys.start(a_claim(task_id), Taken(0, 0))
 
     async def drain(self, seconds: float, hurried: asyncio.Event | None = None) -> None:
         await drain(

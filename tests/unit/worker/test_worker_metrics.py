@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from orchestrator_core.attempts import Failed, HandedBack, Outcome, RetryAfter, Succeeded
 from orchestrator_core.tasks import ErrorCode
 from orchestrator_core.testing import a_claim, a_result
-from orchestrator_worker.metrics import Metrics
+from orchestrator_worker.metrics import LEASE_LOST, OUTCOMES, REFUSED, Metrics
 from orchestrator_worker.slots import Slots
 
 
@@ -61,6 +61,17 @@ def test_first_attempts_say_how_long_their_task_waited() -> None:
     assert 'orchestrator_worker_task_wait_seconds_sum{task_type="any"} 2.0' in lines
     assert "orchestrator_worker_claim_batch_size_sum 2.0" in lines
     assert "orchestrator_worker_claim_batch_size_count 2.0" in lines
+
+
+def test_a_type_that_was_claimed_has_all_outcomes_at_0_before_its_first_one() -> None:
+    metrics = Metrics()
+
+    metrics.count_claims([a_claim()])
+
+    name = "orchestrator_worker_attempts_total"
+    mine = [line for line in lines_of(metrics) if line.startswith(name)]
+    assert len(mine) == len({*OUTCOMES.values(), LEASE_LOST, REFUSED}) == 6
+    assert all(line.endswith(" 0.0") for line in mine)
 
 
 def test_slots_are_read_when_somebody_asks() -> None:

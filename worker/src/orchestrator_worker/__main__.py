@@ -14,9 +14,9 @@ import uvloop
 
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.logs import configure_logs
-from orchestrator_core.settings import AmqpSettings, PostgresSettings, S3Settings, read_settings
+from orchestrator_core.settings import PostgresSettings, read_settings
 from orchestrator_worker.app import publish_types, serve
-from orchestrator_worker.settings import WorkerSettings
+from orchestrator_worker.settings import read_process_settings
 
 EXIT_CRASHED = 1
 EXIT_REFUSED = 2
@@ -47,17 +47,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _command(name: str) -> Coroutine[Any, Any, None]:
-    postgres = read_settings(PostgresSettings)
     if name == "publish-types":
-        return publish_types(postgres)
-    settings = read_settings(WorkerSettings)
-    configure_logs(app="worker", level=settings.log_level)
-    return serve(
-        settings,
-        postgres=postgres,
-        amqp=read_settings(AmqpSettings),
-        s3=read_settings(S3Settings),
-    )
+        return publish_types(read_settings(PostgresSettings))
+    settings = read_process_settings()
+    configure_logs(app="worker", level=settings.worker.log_level)
+    return serve(settings)
 
 
 if __name__ == "__main__":

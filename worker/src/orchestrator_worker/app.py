@@ -7,6 +7,7 @@ After: the process exits, every attempt settled or handed back.
 import asyncio
 import functools
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from random import SystemRandom
 from uuid import uuid4
 
@@ -16,14 +17,15 @@ from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.metrics import serving_metrics
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.worker_store import WorkerStore
-from orchestrator_core.settings import AmqpSettings, PostgresSettings, S3Settings
+from orchestrator_core.settings import PostgresSettings
+from orchestrator_core.spans import exporting
 from orchestrator_worker.connecting import build_storage, opened_lease_store, opened_supplier
 from orchestrator_worker.draining import StopSignals, drain
 from orchestrator_worker.health import serving_health
 from orchestrator_worker.metrics import Metrics
 from orchestrator_worker.processes import Lanes
 from orchestrator_worker.publishing import publish
-from orchestrator_worker.settings import METRICS_PORT_VARIABLE, WorkerSettings
+from orchestrator_worker.settings import METRICS_PORT_VARIABLE, ProcessSettings
 from orchestrator_worker.wiring import Resources, Worker, wire
 
 CONNECTIONS = 4
@@ -38,9 +40,7 @@ PUBLISH_BUDGET_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
-async def serve(
-    settings: WorkerSettings, *, postgres: PostgresSettings, amqp: AmqpSettings, s3: S3Settings
-) -> None:
+async def serve(settings: ProcessSettings) -> None:
     """Work until SIGTERM or SIGINT, then drain.
 
     Raises:
@@ -48,35 +48,44 @@ async def serve(
         SettingsError: the object store's settings fit no bucket, or the metrics' port is taken.
         OSError: the health port is in use.
     """
-    signals, worker_id, chance = StopSignals(), uuid4(), SystemRandom()
+    own, signals, worker_id = settings.worker, StopSignals(), uuid4()
+    chance = SystemRandom()
     signals.listen()
-    _log.info("starting", worker_id=str(worker_id), pod_name=settings.pod_name)
+    _log.info("starting", worker_id=str(worker_id), pod_name=own.pod_name)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
-            serving_metrics(
-                metrics.registry, port=settings.metrics_port, variable=METRICS_PORT_VARIABLE
+            serving_metrics(metrics.registry, port=own.metrics_port, variable=METRICS_PORT_VARIABLE)
+        )
+        await stack.enter_async_context(
+            exporting(
+                settings.tracing,
+                app="worker",
+                version=version("orchestrator-worker"),
+                instance=own.pod_name,
             )
         )
         database = await stack.enter_async_context(
-            Database.open(postgres, application="orchestrator-worker", max_connections=CONNECTIONS)
+            Database.open(
+                settings.postgres, application="orchestrator-worker", max_connections=CONNECTIONS
+            )
         )
         resources = Resources(
             database=database,
-            open_lease_store=functools.partial(opened_lease_store, postgres),
+            open_lease_store=functools.partial(opened_lease_store, settings.postgres),
             lanes=await stack.enter_async_context(
-                Lanes.open(settings.concurrency, chance=chance, log_level=settings.log_level)
+                Lanes.open(own.concurrency, chance=chance, log_level=own.log_level)
             ),
-            supplier=await stack.enter_async_context(opened_supplier(settings, postgres)),
-            storage=build_storage(settings, s3, database),
+            supplier=await stack.enter_async_context(opened_supplier(own, settings.postgres)),
+            storage=build_storage(own, settings.s3, database),
             handlers=discover_handlers(),
             metrics=metrics,
             chance=chance,
         )
-        worker = wire(settings, amqp, resources, signals=signals, worker_id=worker_id)
+        worker = wire(own, settings.amqp, resources, signals=signals, worker_id=worker_id)
         checks = {"/livez": worker.livez, "/readyz": worker.readyz}
-        await stack.enter_async_context(serving_health(settings.health_port, checks))
-        await run(worker, resources, drain_seconds=settings.drain_seconds)
+        await stack.enter_async_context(serving_health(own.health_port, checks))
+        await run(worker, resources, drain_seconds=own.drain_seconds)
 
 
 async def publish_types(settings: PostgresSettings) -> None:

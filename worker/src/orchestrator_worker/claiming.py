@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
+from typing import NamedTuple
 
 import structlog
 
@@ -24,6 +25,14 @@ ClaimBatch = Callable[[Sequence[TaskId]], Awaitable[list[Claim]]]
 """``TaskStore.claim`` for this worker and its lease."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Taken(NamedTuple):
+    """When a batch was claimed, in nanoseconds since the epoch; for the spans of its attempts."""
+
+    begun_ns: int
+    """Its messages were at hand."""
+    claimed_ns: int
 
 
 class Claimer:

@@ -29,7 +29,7 @@ from orchestrator_core.errors import NotAnEnvelopeError, StoreUnavailableError
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.tasks import TaskId
 from orchestrator_worker.backoff import Backoff
-from orchestrator_worker.claiming import Claimer
+from orchestrator_worker.claiming import Claimer, Taken
 from orchestrator_worker.slots import Slots
 from orchestrator_worker.waiting import wait_first
 
@@ -42,7 +42,7 @@ CHECK_SECONDS = 10.0
 STALL_SECONDS = 60.0
 """A sign of life is due every 10 s from a broker, every 15 s from an outage."""
 
-Start = Callable[[Claim], None]
+Start = Callable[[Claim, Taken], None]
 """``Journeys.start``."""
 
 _log = structlog.get_logger(__name__)
@@ -184,6 +184,7 @@ class Consuming:
         if not rung:
             return
         self._slots.take(len(rung))
+        begun_ns = time.time_ns()
         claims: list[Claim] = []
         try:
             claims = await self._claimer.claim(task_ids)
@@ -200,8 +201,9 @@ class Consuming:
                 await subscription.ack(rung)
         finally:
             self._slots.give_back(len(rung) - len(claims))
+            taken = Taken(begun_ns, time.time_ns())
             for claim in claims:
-                self._start(claim)
+                self._start(claim, taken)
 
     def _sort(
         self, deliveries: Sequence[Delivery]

@@ -29,6 +29,7 @@ from orchestrator_core.attempts import (
 )
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.handlers import Handler, TaskContext
+from orchestrator_core.spans import current_context
 from orchestrator_core.tracing import trace_id_of
 from orchestrator_worker.children import ChildRequest
 from orchestrator_worker.processes import Lanes
@@ -154,11 +155,13 @@ class Executor:
                 task_id=claim.task_id,
                 attempt=claim.attempt,
                 max_result_bytes=self._limits.max_result_bytes,
+                traceparent=current_context(claim.trace_context),
             )
         return TaskContext(
             task_id=claim.task_id,
             attempt=claim.attempt,
             max_result_bytes=self._limits.max_result_bytes,
+            traceparent=current_context(claim.trace_context),
             owners_data=self._supplier.owners_data(claim.user_id),
             reporter=progress.take,
             cancellation=_is_ending(),

@@ -9,19 +9,27 @@ After: the outcome is recorded and the slot is free again.
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
+from opentelemetry.trace import Span, SpanKind
 
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
 from orchestrator_core.logs import speak_of
+from orchestrator_core.spans import add_child, child_span, fail, span_of
+from orchestrator_core.topology import TASK_QUEUE
+from orchestrator_worker.claiming import Taken
 from orchestrator_worker.executing import Executor, log_context_of
 from orchestrator_worker.leasing import Lease, Leases
-from orchestrator_worker.metrics import Metrics
+from orchestrator_worker.metrics import LEASE_LOST, OUTCOMES, REFUSED, Metrics
 from orchestrator_worker.progress import Progress
 from orchestrator_worker.reporting import Totals
 from orchestrator_worker.settling import Settler
 from orchestrator_worker.slots import Slots
+
+PROCESS = f"process {TASK_QUEUE}"
 
 _log = structlog.get_logger(__name__)
 
@@ -50,9 +58,9 @@ class Journeys:
         """How many are under way."""
         return len(self._under_way)
 
-    def start(self, claim: Claim) -> None:
+    def start(self, claim: Claim, taken: Taken) -> None:
         """Send a claim on its way; the slot that was taken for it is freed at its end."""
-        journey = asyncio.create_task(self._travel(claim))
+        journey = asyncio.create_task(self._travel(claim, taken))
         self._under_way.add(journey)
         journey.add_done_callback(self._arrive)
 
@@ -74,27 +82,34 @@ class Journeys:
             # Our own fault, so the lease runs out and the task is tried again.
             _log.error("journey_broke", exc_info=error)
 
-    async def _travel(self, claim: Claim) -> None:
+    async def _travel(self, claim: Claim, taken: Taken) -> None:
         # For good: a journey has its task's context to itself.
         speak_of(log_context_of(claim))
         progress = Progress()
-        with self._stations.leases.held(claim, progress) as lease:
-            await self._attempt(lease, progress)
+        with (
+            _in_span(claim, taken) as span,
+            self._stations.leases.held(claim, progress) as lease,
+        ):
+            await self._attempt(lease, progress, span)
 
-    async def _attempt(self, lease: Lease, progress: Progress) -> None:
+    async def _attempt(self, lease: Lease, progress: Progress, span: Span) -> None:
         started_at = time.monotonic()
         log = _log.bind(attempt=lease.claim.attempt)
         log.debug("attempt_started")
-        outcome = await self._stations.executor.execute(
-            lease.claim, progress=progress, interrupted=lease.interrupted
-        )
+        with child_span("execute"):
+            outcome = await self._stations.executor.execute(
+                lease.claim, progress=progress, interrupted=lease.interrupted
+            )
         if outcome is None and not lease.is_lost:
             outcome = HandedBack()
         if outcome is None:
             self._metrics.count_lost(lease.claim)
+            fail(span, LEASE_LOST)
             log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
             return
-        is_recorded = await self._stations.settler.settle(lease, outcome)
+        with child_span("settle"):
+            is_recorded = await self._stations.settler.settle(lease, outcome)
+        _describe(span, outcome, is_recorded=is_recorded)
         seconds = time.monotonic() - started_at
         if not isinstance(outcome, HandedBack):
             self._totals.count(seconds)
@@ -105,6 +120,37 @@ class Journeys:
             seconds=round(seconds, 3),
             **_facts_of(outcome),
         )
+
+
+@contextmanager
+def _in_span(claim: Claim, taken: Taken) -> Iterator[Span]:
+    with span_of(
+        claim.trace_context, PROCESS, kind=SpanKind.CONSUMER, begun_ns=taken.begun_ns
+    ) as span:
+        if span.is_recording():
+            span.set_attributes(
+                {
+                    "messaging.system": "rabbitmq",
+                    "messaging.destination.name": TASK_QUEUE,
+                    "messaging.operation.type": "process",
+                    "orchestrator.task.id": claim.task_id,
+                    "orchestrator.task.type": claim.task_type,
+                    "orchestrator.task.attempt": claim.attempt,
+                    "orchestrator.task.epoch": claim.epoch,
+                }
+            )
+            add_child("claim", begun_ns=taken.begun_ns, ended_ns=taken.claimed_ns)
+        yield span
+
+
+def _describe(span: Span, outcome: Outcome, *, is_recorded: bool) -> None:
+    if not span.is_recording():
+        return
+    told = OUTCOMES[type(outcome)] if is_recorded else REFUSED
+    span.set_attribute("orchestrator.task.outcome", told)
+    match outcome:
+        case Failed(code) | RetryAfter(code):
+            fail(span, code or told)
 
 
 def _facts_of(outcome: Outcome) -> dict[str, object]:

@@ -11,7 +11,8 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
-from orchestrator_core.metrics import new_registry
+from orchestrator_core.metrics import StoreMetrics, new_registry
+from orchestrator_core.spans import exemplar_of
 from orchestrator_worker.slots import Slots
 
 LEASE_LOST: Final = "lease_lost"
@@ -23,7 +24,7 @@ OUTCOMES: Final = {
     HandedBack: "handed_back",
 }
 """An attempt's outcome → the label's value."""
-WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600)
 RUN_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -33,6 +34,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = new_registry(app="worker", version=version("orchestrator-worker"))
+        self.stores = StoreMetrics(self.registry)
+        self._task_types: set[str] = set()
         self._attempts = Counter(
             "orchestrator_worker_attempts_total",
             "Attempts that ended. lease_lost: the task was cancelled, or another attempt has it;"
@@ -86,8 +89,18 @@ class Metrics:
         """Count what one statement claimed."""
         self._claimed.observe(len(claims))
         for claim in claims:
+            self._expect(claim.task_type)
             if claim.attempt == 1:
-                self._waits.labels(claim.task_type).observe(claim.waited_seconds)
+                self._waits.labels(claim.task_type).observe(
+                    claim.waited_seconds, exemplar_of(claim.trace_context)
+                )
+
+    def _expect(self, task_type: str) -> None:
+        """Begin at 0 for each way to end: a rate over what is not there is nothing."""
+        if task_type not in self._task_types:
+            self._task_types.add(task_type)
+            for outcome in (*OUTCOMES.values(), LEASE_LOST, REFUSED):
+                self._attempts.labels(task_type, outcome)
 
     def count_settled(self, count: int) -> None:
         """Count the outcomes of one statement."""
@@ -103,4 +116,4 @@ class Metrics:
         """Count an attempt that ended by itself, or was handed back."""
         told = OUTCOMES[type(outcome)] if is_recorded else REFUSED
         self._attempts.labels(claim.task_type, told).inc()
-        self._seconds.labels(claim.task_type).observe(seconds)
+        self._seconds.labels(claim.task_type).observe(seconds, exemplar_of(claim.trace_context))

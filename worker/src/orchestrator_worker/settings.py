@@ -1,15 +1,24 @@
-"""The worker's own settings, beside those of the stores.
+"""The worker's own settings, and those of all that it speaks to.
 
 Before: ``__main__`` reads them once from the environment.
 After: ``app`` passes each part what it needs.
 """
 
 import socket
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, IPvAnyNetwork
 
-from orchestrator_core.settings import Port, Settings
+from orchestrator_core.settings import (
+    AmqpSettings,
+    Port,
+    PostgresSettings,
+    S3Settings,
+    Settings,
+    TracingSettings,
+    read_settings,
+)
 
 PREFIX = "ORCHESTRATOR_WORKER_"
 METRICS_PORT_VARIABLE = f"{PREFIX}METRICS_PORT"
@@ -69,3 +78,29 @@ class WorkerSettings(Settings):
         default=(), alias=f"{PREFIX}SOURCE_URL_DENIED_NETWORKS"
     )
     """Networks that are public but must not be asked, as a cluster's own with public addresses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """All that one worker process needs to know."""
+
+    worker: WorkerSettings
+    postgres: PostgresSettings
+    amqp: AmqpSettings
+    s3: S3Settings
+    tracing: TracingSettings
+
+
+def read_process_settings() -> ProcessSettings:
+    """Read all settings from the environment.
+
+    Raises:
+        SettingsError: says which variable is wrong and what was expected.
+    """
+    return ProcessSettings(
+        worker=read_settings(WorkerSettings),
+        postgres=read_settings(PostgresSettings),
+        amqp=read_settings(AmqpSettings),
+        s3=read_settings(S3Settings),
+        tracing=read_settings(TracingSettings),
+    )

@@ -135,6 +135,9 @@ def wire(
         on_cordon=lambda is_cordoned: consuming.cordon(is_cordoned=is_cordoned),
     )
     slots.on_change(reporter.slots_changed)
+    metrics.stores.watch_pool(resources.database)
+    metrics.stores.tell_by("postgres", lambda: reporter.is_answered)
+    metrics.stores.tell_by("rabbitmq", lambda: consuming.is_subscribed)
     return Worker(
         store=store,
         stations=stations,

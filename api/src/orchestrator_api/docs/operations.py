@@ -151,6 +151,7 @@ LINKS: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
             "cancelTask": {"operationId": "cancel_task", "parameters": _TASK},
             "retryTask": {"operationId": "retry_task", "parameters": _TASK},
             "watchTask": {"operationId": "watch_task", "parameters": _TASK},
+            "explainTask": {"operationId": "explain_task", "parameters": _TASK},
         }
     },
     "read_task": {

@@ -49,7 +49,7 @@ class Counting(Protocol):
 class Rings(Protocol):
     """What is needed of ``dispatching.FirstRings``."""
 
-    def offer(self, task_ids: Iterable[TaskId]) -> None:
+    def offer(self, task_ids: Iterable[TaskId], *, trace_context: str) -> None:
         """Ring soon, without waiting."""
 
 
@@ -72,7 +72,8 @@ def build_keepers(
         kept: list[str] = []
         for submission, verdict in zip(submissions, verdicts, strict=True):
             if isinstance(verdict, Kept):
-                rings.offer(verdict.due_ids)
+                # All tasks of a submission came with one request, and there is one at least.
+                rings.offer(verdict.due_ids, trace_context=submission.tasks[0].trace_context)
                 kept += [task.task_type for task in submission.tasks]
         counting.count_submitted(kept)
         return verdicts

@@ -24,6 +24,7 @@ from orchestrator_api.tasks.schemas import SubmitTask, SubmitTasks
 from orchestrator_api.tasks.understanding import understand
 from orchestrator_core.errors import UnknownTaskTypeError
 from orchestrator_core.postgres.submission_store import SubmissionStore
+from orchestrator_core.spans import child_span
 from orchestrator_core.submissions import (
     Kept,
     KeyClash,
@@ -114,7 +115,7 @@ class Submitting:
         )
         match verdict:
             case Kept(task_ids, due_ids):
-                self._rings.offer(due_ids)
+                self._rings.offer(due_ids, trace_context=trace_context)
                 return Accepted(task_ids)
             case Replayed(task_ids):
                 return Accepted(task_ids, is_replayed=True)
@@ -132,7 +133,10 @@ class Submitting:
 
 
 async def _keep(keeper: Keeper, submission: Submission) -> Accepted:
-    match await keeper.submit(submission):
+    # A statement keeps what many requests sent; each trace has the time that its own took.
+    with child_span("insert tasks"):
+        verdict = await keeper.submit(submission)
+    match verdict:
         case Kept(task_ids):
             return Accepted(task_ids)
         case Replayed(task_ids):

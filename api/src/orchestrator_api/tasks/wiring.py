@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orchestrator_api.dispatching import FirstRings
-from orchestrator_api.metrics import TaskMetrics
+from orchestrator_api.metrics import Metrics
 from orchestrator_api.running import Drainable, Service
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.keeping import Keepers, build_keepers
@@ -49,7 +49,7 @@ def build_task_parts(  # noqa: PLR0913 - stores, and what settings say about the
     database: Database,
     doorbell: Doorbell,
     cache: Cache,
-    counting: TaskMetrics,
+    counting: Metrics,
     *,
     announce: Callable[[], None],
     max_waiting: int,
@@ -61,18 +61,18 @@ def build_task_parts(  # noqa: PLR0913 - stores, and what settings say about the
         database: where tasks are kept.
         doorbell: rung for those that are due.
         cache: for those that are final.
-        counting: told of those that were accepted.
+        counting: told of those that were accepted and rung for.
         announce: called when a task was moved.
         max_waiting: submissions that wait for a commit; see ``ApiSettings.waiting_tasks``.
         ring_after_seconds: see ``ApiSettings.ring_lost_seconds``.
     """
     store, submissions = TaskStore(database), SubmissionStore(database)
     catalogue = Catalogue(WorkerStore(database))
-    rings = FirstRings(doorbell)
+    rings = FirstRings(doorbell, counting.rings)
     keepers = build_keepers(
         submissions,
         rings,
-        counting,
+        counting.tasks,
         max_waiting=max_waiting,
         ring_after_seconds=ring_after_seconds,
     )

@@ -16,9 +16,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import asyncpg
+from opentelemetry.trace import SpanKind
 
 from orchestrator_core.errors import RowRefusedError, StoreUnavailableError
 from orchestrator_core.settings import PostgresSettings, SslMode
+from orchestrator_core.spans import child_span
 from orchestrator_core.tls import verifying_context
 
 _ROW_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
@@ -60,6 +62,7 @@ class Database:
         acquire_seconds: float,
     ) -> None:
         self._pool = pool
+        self.max_connections: int = pool.get_max_size()
         self._acquire_seconds = acquire_seconds
         self._deadline_seconds = settings.statement_timeout_seconds + acquire_seconds
 
@@ -94,6 +97,16 @@ class Database:
         finally:
             await _close(pool)
 
+    @property
+    def open_connections(self) -> int:
+        """Return how many connections there are now."""
+        return int(self._pool.get_size())
+
+    @property
+    def busy_connections(self) -> int:
+        """Return how many of them are lent."""
+        return self.open_connections - int(self._pool.get_idle_size())
+
     @asynccontextmanager
     async def answering(self, attempted: str) -> AsyncIterator[Any]:
         """Lend a connection; what goes wrong comes out as one of two errors.
@@ -107,11 +120,16 @@ class Database:
         """
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                connection = await self._pool.acquire(timeout=self._acquire_seconds)
-                try:
-                    yield connection
-                finally:
-                    await self._give_back(connection)
+                with child_span("postgres", kind=SpanKind.CLIENT) as span:
+                    if span.is_recording():
+                        span.set_attributes(
+                            {"db.system.name": "postgresql", "db.query.summary": attempted}
+                        )
+                    connection = await self._pool.acquire(timeout=self._acquire_seconds)
+                    try:
+                        yield connection
+                    finally:
+                        await self._give_back(connection)
         except _ROW_FAULTS as error:
             raise RowRefusedError(f"{attempted}: {error}") from error
         except ABSENCES as error:

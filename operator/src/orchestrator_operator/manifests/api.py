@@ -38,6 +38,7 @@ from orchestrator_operator.manifests.pods import (
     to_environment,
     with_template,
 )
+from orchestrator_operator.manifests.tracing import tracing_environment
 from orchestrator_operator.quantities import to_number, to_seconds
 
 API_PORT = 8080
@@ -148,6 +149,7 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_API_FILE_TTL_SECONDS": to_seconds(api.files.ttl),
         "ORCHESTRATOR_API_METRICS_PORT": METRICS_PORT,
         **bucket_environment(context),
+        **tracing_environment(context),
     }
 
 

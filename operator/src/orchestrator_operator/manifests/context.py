@@ -66,6 +66,8 @@ class Context:
     one has to be migrated anew."""
     knows_pod_monitors: bool = False
     """Whether the cluster has the kind of a Prometheus that is run by an operator."""
+    pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
+    """By which that Prometheus selects what it reads."""
     initial_workers: int = 0
     """Replicas that a worker Deployment starts with; from then on the autoscaler decides."""
 

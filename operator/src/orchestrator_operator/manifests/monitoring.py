@@ -5,7 +5,7 @@ After: such a Prometheus finds the pods by itself, and NetworkPolicies let it in
 that are labelled for it (``network``).
 """
 
-from typing import Final
+from typing import Any, Final
 
 from orchestrator_operator import names
 from orchestrator_operator.kinds import POD_MONITOR, Manifest
@@ -20,6 +20,15 @@ MEASURED: Final = {
     names.RABBITMQ: RABBITMQ_METRICS_PORT,
 }
 """Who serves metrics, on a port of its own that no Service has."""
+QUEUES: Final[dict[str, Any]] = {
+    "port": METRICS,
+    "path": "/metrics/detailed",
+    "params": {"family": ["queue_coarse_metrics", "queue_consumer_count"]},
+    # Both endpoints are the same pod and port: without a label of its own, this one's ``up`` would
+    # be the other one's, too.
+    "relabelings": [{"targetLabel": "endpoint", "replacement": "queues"}],
+}
+"""RabbitMQ's numbers queue by queue, of which there are two; what it usually tells is their sum."""
 
 
 def build_pod_monitors(context: Context) -> list[Manifest]:
@@ -33,8 +42,13 @@ def build_pod_monitors(context: Context) -> list[Manifest]:
 def _build(context: Context, component: str) -> Manifest:
     spec = {
         "selector": {"matchLabels": context.selector(component)},
-        "podMetricsEndpoints": [{"port": METRICS}],
+        "podMetricsEndpoints": [
+            {"port": METRICS},
+            *([QUEUES] if component == names.RABBITMQ else []),
+        ],
         # Labels that every series gets, so that a dashboard can choose among platforms.
         "podTargetLabels": [names.INSTANCE_LABEL, names.COMPONENT_LABEL],
     }
-    return build_object(context, POD_MONITOR, component, {"spec": spec})
+    built = build_object(context, POD_MONITOR, component, {"spec": spec})
+    labels = {**context.pod_monitor_labels, **built["metadata"]["labels"]}
+    return {**built, "metadata": {**built["metadata"], "labels": labels}}

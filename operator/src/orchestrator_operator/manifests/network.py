@@ -35,6 +35,7 @@ FLOWS = (
 """Who connects to whom."""
 READ_BY_THE_AUTOSCALER = frozenset({names.POSTGRES, names.RABBITMQ})
 USERS_OF_THE_BUCKET = frozenset({names.API, names.WORKER})
+TRACED = frozenset({names.API, names.WORKER})
 COMPONENTS = (
     names.POSTGRES,
     names.REDIS,
@@ -142,6 +143,7 @@ def _egress(context: Context, component: str) -> list[dict[str, Any]]:
         *(_way_to(context, target) for target in targets),
         *([{"to": [_pods(context, component)], "ports": _between_brokers()}] if is_broker else ()),
         *(_bucket(context) if component in USERS_OF_THE_BUCKET else ()),
+        *(_collector(context) if component in TRACED else ()),
         *(_outside(context) if component == names.WORKER else ()),
     ]
 
@@ -157,6 +159,12 @@ def _bucket(context: Context) -> list[dict[str, Any]]:
     """Return the way to the bucket, which is given by name, which policies don't know."""
     s3 = context.spec.results.s3
     return [] if s3 is None else [{"ports": _tcp(s3.port)}]
+
+
+def _collector(context: Context) -> list[dict[str, Any]]:
+    """Return the way to the collector of traces, which is given by name as well."""
+    tracing = context.spec.monitoring.tracing
+    return [] if tracing is None else [{"ports": _tcp(tracing.port)}]
 
 
 def _outside(context: Context) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ from orchestrator_operator.manifests.pods import (
     to_environment,
     with_template,
 )
+from orchestrator_operator.manifests.tracing import tracing_environment
 from orchestrator_operator.quantities import to_seconds
 from orchestrator_operator.spec import WorkerSpec
 
@@ -133,5 +134,6 @@ def _environment(context: Context) -> dict[str, str | int]:
         "ORCHESTRATOR_WORKER_RESULT_TTL_SECONDS": to_seconds(context.spec.results.ttl),
         "ORCHESTRATOR_WORKER_SOURCE_URLS": worker.source_urls,
         **bucket_environment(context),
+        **tracing_environment(context),
         **mail_environment(context),
     }

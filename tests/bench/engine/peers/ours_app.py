@@ -6,6 +6,7 @@ After: the rows are committed when ``submit`` returns; the rings follow without 
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -27,6 +28,7 @@ _MAX_BATCH = 128
 """As in the API's ``tasks.keeping``."""
 _MAX_WAITING = 100_000
 _RING_AFTER_SECONDS = 10.0
+_SAMPLING_RATIO = float(os.environ.get("OTEL_TRACES_SAMPLER_ARG", "0"))
 
 
 @asynccontextmanager
@@ -75,8 +77,15 @@ def _a_task(user_id: UserId) -> NewTask:
         payload=PAYLOAD,
         max_attempts=5,
         timeout_seconds=60,
-        trace_context=to_trace_context(None),
+        trace_context=_a_trace_context(),
     )
+
+
+def _a_trace_context() -> str:
+    """Return a new trace, sampled as often as the API would."""
+    context = to_trace_context(None)
+    is_wanted = random.random() < _SAMPLING_RATIO
+    return f"{context[:-2]}01" if is_wanted else context
 
 
 async def _make_user() -> UserId:

@@ -42,6 +42,7 @@ DELETE FROM workers WHERE seen_at < now() - interval '1 day';
 -- maximum, and a deep backlog must not make the reading slow. A live lease has not rung since it
 -- began, so leases stand apart from the backlog in live_tasks_first_ring, the soonest end first;
 -- behind them in the same hour may be tasks that are delayed, up to 20,000 rows are looked at.
+-- What rings = 0 and was due a minute ago is stuck: some sixty sweeps have left it.
 -- now() and not clock_timestamp(): only what is stable can bound an index scan. Uses
 -- live_tasks_waiting and live_tasks_first_ring.
 WITH levels AS (
@@ -68,14 +69,15 @@ WITH levels AS (
         LIMIT 1
     ) AS head
 ), expired AS (
-    SELECT count(*) AS tasks, min(due_at) AS due_at
+    SELECT count(*) FILTER (WHERE lease_until <= now()) AS tasks,
+           min(due_at) FILTER (WHERE lease_until <= now()) AS due_at,
+           count(*) FILTER (WHERE ring_at <= now() - interval '1 minute') AS stuck_tasks
     FROM (
-        SELECT lease_until, due_at FROM live_tasks
+        SELECT lease_until, due_at, ring_at FROM live_tasks
         WHERE rings = 0 AND ring_at <= now()
         ORDER BY ring_at
         LIMIT 20000
     ) AS oldest
-    WHERE lease_until <= now()
 ), leased AS (
     SELECT count(*) AS tasks
     FROM (
@@ -95,7 +97,7 @@ SELECT waiting.tasks + expired.tasks AS ready_tasks, leased.tasks AS in_flight_t
            AS oldest_ready_age_seconds,
        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tasks_id_seq) AS arrivals_total,
        done.completions::bigint AS completions_total,
-       done.busy_seconds::float8 AS busy_seconds_total
+       done.busy_seconds::float8 AS busy_seconds_total, expired.stuck_tasks
 FROM waiting, heads, expired, leased, done;
 
 -- name: list_workers

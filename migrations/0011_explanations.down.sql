@@ -1,0 +1,3 @@
+SET lock_timeout = '5s';
+
+DROP TABLE pod_ends, pool_state;
