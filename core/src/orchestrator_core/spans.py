@@ -16,7 +16,7 @@ After: a collector receives the spans.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -25,16 +25,15 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import (
     INVALID_SPAN,
-    NonRecordingSpan,
     Span,
     SpanContext,
     SpanKind,
     Status,
     StatusCode,
     TraceFlags,
-    Tracer,
 )
 
+from orchestrator_core.recorded_span import RecordedSpan
 from orchestrator_core.settings import TracingSettings
 from orchestrator_core.tracing import (
     find_trace_context,
@@ -58,8 +57,8 @@ EXPORT_SECONDS = 5.0
 BATCH_SECONDS = 2.0
 
 _NOTHING: Final = nullcontext(INVALID_SPAN)
-_tracer: Tracer | None = None
-"""None: nobody exports, so no span is made."""
+_on_end: Callable[[RecordedSpan], None] | None = None
+"""Takes spans that have ended. None: nobody exports, so no span is made."""
 
 
 @asynccontextmanager
@@ -100,26 +99,53 @@ async def exporting(
 async def exporting_to(exporter: "SpanExporter", resource: Attributes) -> AsyncIterator[None]:
     """Export spans to ``exporter`` until the context ends."""
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
 
-    global _tracer  # noqa: PLW0603 - as loggers are: whoever speaks need not be handed it
-    provider = TracerProvider(resource=Resource.create(dict(resource)))
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            exporter,
-            max_queue_size=MAX_QUEUED_SPANS,
-            max_export_batch_size=BATCH_SPANS,
-            schedule_delay_millis=BATCH_SECONDS * 1000,
-        )
+    global _on_end  # noqa: PLW0603 - as loggers are: whoever speaks need not be handed it
+
+    class OneResource(Resource):
+        """The only one of this process, so that identity will do."""
+
+        # The exporter groups spans by it: by value, each would write all of it as JSON for a hash.
+        __eq__ = object.__eq__
+        __hash__ = object.__hash__
+
+    known = OneResource(Resource.create(dict(resource)).attributes)
+    scope = InstrumentationScope("orchestrator")
+    processor = BatchSpanProcessor(
+        exporter,
+        max_queue_size=MAX_QUEUED_SPANS,
+        max_export_batch_size=BATCH_SPANS,
+        schedule_delay_millis=BATCH_SECONDS * 1000,
     )
     # For handlers, and libraries they use, that make spans of their own.
+    provider = TracerProvider(resource=known)
+    provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
-    _tracer = provider.get_tracer("orchestrator")
+
+    def export(span: RecordedSpan) -> None:
+        processor.on_end(
+            ReadableSpan(
+                span.name,
+                context=span.get_span_context(),
+                parent=span.parent,
+                resource=known,
+                attributes=span.attributes,
+                kind=span.kind,
+                status=span.status,
+                start_time=span.begun_ns,
+                end_time=span.ended_ns,
+                instrumentation_scope=scope,
+            )
+        )
+
+    _on_end = export
     try:
         yield
     finally:
-        _tracer = None
+        _on_end = None
         # It may wait for the collector for longer than a process has to stop.
         last_words = threading.Thread(target=provider.shutdown, daemon=True)
         last_words.start()
@@ -139,19 +165,14 @@ def begin_trace(
     """
     parent = find_trace_context(traceparent)
     is_wanted = is_sampled(parent) if parent else chance.random() < ratio
-    if _tracer is None or not is_wanted:
+    if _on_end is None or not is_wanted:
         return parent or to_trace_context(None), INVALID_SPAN
-    span = _tracer.start_span(name, context=_remote(parent), kind=SpanKind.SERVER)
+    span = RecordedSpan(name, _remote(parent) if parent else None, _on_end, kind=SpanKind.SERVER)
     return context_of(span), span
 
 
 def span_of(
-    trace_context: str,
-    name: str,
-    *,
-    kind: SpanKind,
-    begun_ns: int | None = None,
-    attributes: Attributes | None = None,
+    trace_context: str, name: str, *, kind: SpanKind, begun_ns: int | None = None
 ) -> AbstractContextManager[Span]:
     """Be in a span under a stored trace context, if that is sampled.
 
@@ -160,51 +181,38 @@ def span_of(
         name: of the span.
         kind: what it is to the process that made its parent.
         begun_ns: since the epoch, if it began before now.
-        attributes: of the span.
     """
-    if _tracer is None or not is_sampled(trace_context):
+    if _on_end is None or not is_sampled(trace_context):
         return _NOTHING
-    return _tracer.start_as_current_span(
-        name,
-        context=_remote(trace_context),
-        kind=kind,
-        start_time=begun_ns,
-        attributes=attributes,
-        record_exception=False,
-    )
+    return RecordedSpan(name, _remote(trace_context), _on_end, kind=kind, begun_ns=begun_ns)
 
 
-def child_span(
-    name: str, *, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None
-) -> AbstractContextManager[Span]:
+def child_span(name: str, *, kind: SpanKind = SpanKind.INTERNAL) -> AbstractContextManager[Span]:
     """Be in a child of the current span, if there is one."""
-    if _tracer is None or not trace.get_current_span().is_recording():
+    if _on_end is None or not (parent := trace.get_current_span()).is_recording():
         return _NOTHING
-    return _tracer.start_as_current_span(
-        name, kind=kind, attributes=attributes, record_exception=False
-    )
+    return RecordedSpan(name, parent.get_span_context(), _on_end, kind=kind)
 
 
 def add_child(name: str, *, begun_ns: int, ended_ns: int) -> None:
     """Add a child that is over to the current span, if there is one."""
-    if _tracer is not None and trace.get_current_span().is_recording():
-        _tracer.start_span(name, start_time=begun_ns).end(ended_ns)
+    if _on_end is not None and (parent := trace.get_current_span()).is_recording():
+        RecordedSpan(
+            name,
+            parent.get_span_context(),
+            _on_end,
+            kind=SpanKind.INTERNAL,
+            begun_ns=begun_ns,
+        ).end(ended_ns)
 
 
 @contextmanager
 def spans_of(trace_contexts: Collection[str], name: str, *, kind: SpanKind) -> Iterator[None]:
     """Be in one span for each sampled context: what is done for many traces at once."""
-    if _tracer is None or not (sampled := [each for each in trace_contexts if is_sampled(each)]):
+    if _on_end is None or not (sampled := [each for each in trace_contexts if is_sampled(each)]):
         yield
         return
-    spans = [
-        _tracer.start_span(
-            name,
-            context=_remote(each),
-            kind=kind,
-        )
-        for each in sampled
-    ]
+    spans = [RecordedSpan(name, _remote(each), _on_end, kind=kind) for each in sampled]
     try:
         yield
     except Exception as error:
@@ -242,25 +250,22 @@ def context_of(span: Span) -> str:
 
 def exemplar_of(trace_context: str) -> Exemplar:
     """Return what leads from a measurement to its trace, if that is sampled."""
-    if _tracer is None or not is_sampled(trace_context):
+    if _on_end is None or not is_sampled(trace_context):
         return None
     return {"trace_id": trace_id_of(trace_context)}
 
 
 def current_context(otherwise: str) -> str:
     """Return the trace context that makes children of the current span, if there is one."""
-    if _tracer is None or not (span := trace.get_current_span()).is_recording():
+    if _on_end is None or not (span := trace.get_current_span()).is_recording():
         return otherwise
     return context_of(span)
 
 
-def _remote(trace_context: str | None) -> otel_context.Context:
-    if trace_context is None:
-        return otel_context.Context()
-    parent = SpanContext(
+def _remote(trace_context: str) -> SpanContext:
+    return SpanContext(
         trace_id=int(trace_id_of(trace_context), 16),
         span_id=int(trace_context.split("-")[2], 16),
         is_remote=True,
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
     )
-    return trace.set_span_in_context(NonRecordingSpan(parent), otel_context.Context())

@@ -26,14 +26,14 @@ from tests.bench.engine.scenarios import Place, drain
 from tests.bench.engine.workers import publish_types
 from tests.bench.rounds import run_round
 from tests.bench.stores import Addresses, Servers, make_database, make_vhost, running_servers
-from tests.bench.telemetry.reporting import Finding, build_report, find_faults
+from tests.bench.telemetry.reporting import Figures, Finding, build_report, find_faults
 from tests.bench.telemetry.variants import Variant, build_variants
 from tests.bench.wrk import BenchError
 
 PROGRAMS = (*SERVERS, Program("wrk", "wrk"))
 RESULTS = Path("tests/bench/results/telemetry.md")
-ROUND_SECONDS = 3
-DRAIN_TASKS = 8_000
+WARM_UP_SECONDS, ROUND_SECONDS = 3, 8
+DRAIN_TASKS = 5_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +83,6 @@ def collecting() -> Iterator[str]:
 async def _measure_api(
     servers: Servers, folder: Path, variants: Sequence[Variant], rounds: int
 ) -> Finding:
-    found: dict[str, list[float]] = {each.name: [] for each in variants}
     async with AsyncExitStack() as stack:
         apis = []
         for number, variant in enumerate(variants):
@@ -95,36 +94,59 @@ async def _measure_api(
                     addresses, own, command=variant.api_command, environment=variant.environment
                 )
             )
-            await run_round(api, seconds=ROUND_SECONDS)
+            await run_round(api, seconds=WARM_UP_SECONDS)
             apis.append(api)
+        found = []
         for number in range(rounds):
-            for variant, api in zip(variants, apis, strict=True):
-                measured = await run_round(api, seconds=ROUND_SECONDS)
-                found[variant.name].append(measured.cpu_seconds["api"] / measured.rows * 1e6)
-            _tell("API", number, rounds, found)
-    return Finding(process="API, a submission", rounds=found)
+            measured = await asyncio.gather(
+                *(run_round(each, seconds=ROUND_SECONDS) for each in apis)
+            )
+            stores = sum(
+                measured[0].cpu_seconds[each] for each in ("postgres", "redis", "rabbitmq")
+            )
+            figures = Figures(
+                own_us={
+                    variant.name: each.cpu_seconds["api"] / each.rows * 1e6
+                    for variant, each in zip(variants, measured, strict=True)
+                },
+                stores_us=stores / sum(each.rows for each in measured) * 1e6,
+            )
+            found.append(figures)
+            _tell("API", number, rounds, figures)
+    return Finding(work="a submission", rounds=found)
 
 
 async def _measure_workers(
     servers: Servers, folder: Path, variants: Sequence[Variant], rounds: int
 ) -> Finding:
-    found: dict[str, list[float]] = {each.name: [] for each in variants}
-    addresses = Addresses(servers=servers, name="workers", redis_database=0)
-    system = variants[0].system
-    await make_database(addresses, *system.schema)
-    make_vhost(addresses, system.queue_arguments or None)
-    publish_types(system, addresses, folder)
+    places = []
+    for number, variant in enumerate(variants):
+        own, system = folder / f"workers-{number}", variant.system
+        own.mkdir()
+        addresses = Addresses(servers=servers, name=f"workers{number}", redis_database=0)
+        await make_database(addresses, *system.schema)
+        make_vhost(addresses, system.queue_arguments or None)
+        publish_types(system, addresses, own)
+        places.append(Place(system=system, addresses=addresses, folder=own))
+    found = []
     for number in range(rounds):
-        for variant in variants:
-            place = Place(system=variant.system, addresses=addresses, folder=folder)
-            cell = await drain(place, tasks=DRAIN_TASKS)
-            if faults := cell.find_faults():
-                raise BenchError(f"{variant.name}: {faults[0]}")
-            found[variant.name].append(cell.cpu_us["worker"])
-        _tell("workers", number, rounds, found)
-    return Finding(process="workers, a task", rounds=found)
+        cells = await asyncio.gather(*(drain(each, tasks=DRAIN_TASKS) for each in places))
+        faults = [fault for cell in cells for fault in cell.find_faults()]
+        if faults:
+            raise BenchError(faults[0])
+        figures = Figures(
+            own_us={
+                variant.name: cell.cpu_us["worker"]
+                for variant, cell in zip(variants, cells, strict=True)
+            },
+            # Each cell has what the stores spent on all of them.
+            stores_us=sum(cells[0].cpu_us[each] for each in ("postgres", "rabbitmq")) / len(cells),
+        )
+        found.append(figures)
+        _tell("workers", number, rounds, figures)
+    return Finding(work="a task", rounds=found)
 
 
-def _tell(process: str, number: int, rounds: int, found: dict[str, list[float]]) -> None:
-    figures = ", ".join(f"{name} {values[-1]:.0f} µs" for name, values in found.items())
-    say(f"{process} {number + 1} of {rounds}: {figures}")
+def _tell(process: str, number: int, rounds: int, figures: Figures) -> None:
+    own = ", ".join(f"{name} {value:.0f} µs" for name, value in figures.own_us.items())
+    say(f"{process} {number + 1} of {rounds}: {own}, stores {figures.stores_us:.0f} µs")

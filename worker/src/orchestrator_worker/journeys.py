@@ -9,8 +9,6 @@ After: the outcome is recorded and the slot is free again.
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -87,9 +85,12 @@ class Journeys:
         speak_of(log_context_of(claim))
         progress = Progress()
         with (
-            _in_span(claim, taken) as span,
+            span_of(
+                claim.trace_context, PROCESS, kind=SpanKind.CONSUMER, begun_ns=taken.begun_ns
+            ) as span,
             self._stations.leases.held(claim, progress) as lease,
         ):
+            _tell_of(span, claim, taken)
             await self._attempt(lease, progress, span)
 
     async def _attempt(self, lease: Lease, progress: Progress, span: Span) -> None:
@@ -122,25 +123,18 @@ class Journeys:
         )
 
 
-@contextmanager
-def _in_span(claim: Claim, taken: Taken) -> Iterator[Span]:
-    with span_of(
-        claim.trace_context, PROCESS, kind=SpanKind.CONSUMER, begun_ns=taken.begun_ns
-    ) as span:
-        if span.is_recording():
-            span.set_attributes(
-                {
-                    "messaging.system": "rabbitmq",
-                    "messaging.destination.name": TASK_QUEUE,
-                    "messaging.operation.type": "process",
-                    "orchestrator.task.id": claim.task_id,
-                    "orchestrator.task.type": claim.task_type,
-                    "orchestrator.task.attempt": claim.attempt,
-                    "orchestrator.task.epoch": claim.epoch,
-                }
-            )
-            add_child("claim", begun_ns=taken.begun_ns, ended_ns=taken.claimed_ns)
-        yield span
+def _tell_of(span: Span, claim: Claim, taken: Taken) -> None:
+    if not span.is_recording():
+        return
+    span.set_attributes(
+        {
+            "messaging.system": "rabbitmq",
+            "orchestrator.task.id": claim.task_id,
+            "orchestrator.task.type": claim.task_type,
+            "orchestrator.task.attempt": claim.attempt,
+        }
+    )
+    add_child("claim", begun_ns=taken.begun_ns, ended_ns=taken.claimed_ns)
 
 
 def _describe(span: Span, outcome: Outcome, *, is_recorded: bool) -> None:
