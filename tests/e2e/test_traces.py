@@ -22,7 +22,7 @@ READY_SECONDS = 90.0
 SPEC: dict[str, Any] = {
     "api": {"replicas": 1, "resources": TINY},
     "edge": {"replicas": 1},
-    "worker": {"resources": TINY, "scaling": {"min": 1, "max": 1}},
+    "worker": {"resources": TINY, "scaling": {"max": 1}},
     "postgres": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
     "rabbitmq": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
 }
