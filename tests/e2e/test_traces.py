@@ -118,6 +118,8 @@ def test_the_operator_speaks_the_same_language(traced: Platform) -> None:
 def lines_of(namespace: str, pod: str) -> list[dict[str, Any]]:
     """Return the log of a pod; every line must be an object of the common shape."""
     text = kubectl("logs", "-n", namespace, pod, "--tail=2000")
+    others = [line for line in text.splitlines() if not line.startswith("{")]
+    assert others == []
     lines = [json.loads(line) for line in text.splitlines()]
     assert lines
     for line in lines:
