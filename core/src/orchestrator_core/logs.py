@@ -117,6 +117,8 @@ def _configure_libraries(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [output]
     root.setLevel(level)
+    # Else Python writes its warnings, as of a library's forgotten coroutine, as plain text.
+    logging.captureWarnings(capture=True)
     # aiormq logs each reconnect with a stack trace; our own line says it in a sentence.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 

@@ -1,6 +1,7 @@
 import contextvars
 import json
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,19 @@ def lines(capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[[], l
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
+
+
+def test_warnings_of_python_are_lines_like_all_others(lines: Callable[[], list[Any]]) -> None:
+    with warnings.catch_warnings():
+        configure_logs(app="worker")
+        warnings.simplefilter("always")
+        warnings.warn("a coroutine was never awaited", RuntimeWarning, stacklevel=1)
+
+        (line,) = lines()
+        logging.captureWarnings(capture=False)
+    assert (line["app"], line["level"], line["logger"]) == ("worker", "warning", "py.warnings")
+    assert "a coroutine was never awaited" in line["event"]
 
 
 def test_our_lines_and_those_of_libraries_look_the_same(lines: Callable[[], list[Any]]) -> None:
