@@ -11,7 +11,7 @@ After: ``writing`` writes them for promtool and for the chart's PrometheusRule.
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hack.monitoring.selecting import FAILED, PROBES
+from hack.monitoring.selecting import DEAD, FAILED, REQUESTS
 
 RUNBOOK: Final = "RUNBOOK.md"
 """Stands for where the runbook can be read; the chart puts its own value there."""
@@ -38,30 +38,26 @@ def _named(expression: str) -> str:
     return f'label_replace({expression}, "name", "$1", "app_kubernetes_io_instance", "(.+)")'
 
 
+def _folded(fold: str, series: str, *, by: str = "") -> str:
+    """Fold the series of a platform's pods into one, or into one for each value of ``by``."""
+    labels = ", ".join(filter(None, ["namespace", "name", by]))
+    return f"{fold} by ({labels}) ({_named(series)})"
+
+
 def _scaled(series: str) -> str:
     """Return an autoscaler's series, while two of the operator's pods may tell it."""
     return f"max by (namespace, name) (orchestrator_autoscaler_{series})"
 
 
 def _requests(*matchers: str) -> str:
-    labels = ", ".join([f'route!~"{PROBES}"', *matchers])
-    return (
-        "sum by (namespace, name)"
-        f" ({_named(f'rate(orchestrator_api_requests_total{{{labels}}}[5m])')})"
-    )
+    labels = ", ".join([REQUESTS, *matchers])
+    return _folded("sum", f"rate(orchestrator_api_requests_total{{{labels}}}[5m])")
 
 
 _WHO: Final = "{{ $labels.namespace }}/{{ $labels.name }}"
-_CONSUMERS: Final = (
-    "sum by (namespace, name) ("
-    + _named('rabbitmq_detailed_queue_consumers{queue=~"task[.]created.*"}')
-    + ")"
-)
-_STARTS_WITHIN: Final = (
-    "histogram_quantile(0.95, sum by (namespace, name, le) ("
-    + _named("rate(orchestrator_worker_task_wait_seconds_bucket[10m])")
-    + "))"
-)
+_CONSUMERS: Final = _folded("sum", 'rabbitmq_detailed_queue_consumers{queue=~"task[.]created.*"}')
+_WAITS: Final = _folded("sum", "rate(orchestrator_worker_task_wait_seconds_bucket[10m])", by="le")
+_STARTS_WITHIN: Final = f"histogram_quantile(0.95, {_WAITS})"
 ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="OrchestratorTasksWait",
@@ -105,11 +101,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         name="OrchestratorDeadLetters",
-        expression=(
-            "max by (namespace, name) ("
-            + _named('rabbitmq_detailed_queue_messages{queue="task.dead"}')
-            + ") > 0"
-        ),
+        expression=f"{_folded('max', f'rabbitmq_detailed_queue_messages{{{DEAD}}}')} > 0",
         lasting="1m",
         severity="warning",
         summary=f"{{{{ $value }}}} messages of {_WHO} could not be used by any worker.",
@@ -126,9 +118,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         name="OrchestratorStoreDown",
-        expression=(
-            "max by (namespace, name, store) (" + _named("orchestrator_store_up") + ") == 0"
-        ),
+        expression=f"{_folded('max', 'orchestrator_store_up', by='store')} == 0",
         lasting="1m",
         severity="critical",
         summary=f"No process of {_WHO} reaches {{{{ $labels.store }}}}.",

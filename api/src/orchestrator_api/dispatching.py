@@ -104,7 +104,8 @@ class FirstRings:
         if clock() < self._silent_until:
             self._leave(len(fresh), reason="pause")
         else:
-            traces = {each.trace_context for each in fresh}
+            # Looked at only where somebody traces.
+            traces = (each.trace_context for each in fresh)
             try:
                 with spans_of(traces, PUBLISH, kind=SpanKind.PRODUCER):
                     await self._bell.ring([each.envelope for each in fresh])

@@ -16,7 +16,7 @@ After: a collector receives the spans.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -207,9 +207,9 @@ def add_child(name: str, *, begun_ns: int, ended_ns: int) -> None:
 
 
 @contextmanager
-def spans_of(trace_contexts: Collection[str], name: str, *, kind: SpanKind) -> Iterator[None]:
+def spans_of(trace_contexts: Iterable[str], name: str, *, kind: SpanKind) -> Iterator[None]:
     """Be in one span for each sampled context: what is done for many traces at once."""
-    if _on_end is None or not (sampled := [each for each in trace_contexts if is_sampled(each)]):
+    if _on_end is None or not (sampled := {each for each in trace_contexts if is_sampled(each)}):
         yield
         return
     spans = [RecordedSpan(name, _remote(each), _on_end, kind=kind) for each in sampled]

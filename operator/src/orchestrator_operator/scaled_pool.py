@@ -13,6 +13,7 @@ import contextlib
 from pydantic import SecretStr
 
 from orchestrator_core.pools import PoolReport
+from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.pool_store import PoolStore
 from orchestrator_core.settings import PostgresSettings, SslMode
@@ -49,6 +50,11 @@ def to_target(spec: OrchestratorSpec) -> ScalingTarget:
         idle_after_seconds=float(to_seconds(scaling.idle_after)),
         connection_limit_replicas=_connection_limit(spec),
     )
+
+
+def _one_connection(settings: PostgresSettings) -> contextlib.AbstractAsyncContextManager[Database]:
+    """Open a database that makes its only connection when it is first asked."""
+    return Database.open(settings, application="orchestrator-operator", max_connections=1)
 
 
 def _connection_limit(spec: OrchestratorSpec) -> int | None:
@@ -118,10 +124,11 @@ class ScaledPool:
     async def _scale(
         self, settings: PostgresSettings, target: ScalingTarget, resource: Manifest
     ) -> None:
-        async with LoadStore.connect(settings) as store, PoolStore.connect(settings) as told:
-            recorder = Recorder(told, self._report)
+        # Each has its own: nobody who scales waits for one who tells.
+        async with _one_connection(settings) as scaling, _one_connection(settings) as telling:
+            recorder = Recorder(PoolStore(telling), self._report)
             workers = KubernetesWorkers(self._cluster, resource=resource, show=recorder.show)
-            self._scaler = Scaler(target=target, source=store, actuator=workers)
+            self._scaler = Scaler(target=target, source=LoadStore(scaling), actuator=workers)
             recording = asyncio.create_task(recorder.run(), name="record a pool")
             try:
                 await self._scaler.run()

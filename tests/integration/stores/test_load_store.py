@@ -45,16 +45,6 @@ def kept(database: Database, user_id: UserId) -> Kept:
 
 
 @pytest.fixture
-def tasks(database: Database) -> TaskStore:
-    return TaskStore(database)
-
-
-@pytest.fixture
-def workers(database: Database) -> WorkerStore:
-    return WorkerStore(database)
-
-
-@pytest.fixture
 def loads(database: Database) -> LoadStore:
     return LoadStore(database)
 

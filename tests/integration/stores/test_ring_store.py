@@ -43,11 +43,6 @@ def rings(database: Database) -> RingStore:
     return RingStore(database)
 
 
-@pytest.fixture
-def tasks(database: Database) -> TaskStore:
-    return TaskStore(database)
-
-
 async def keep(
     database: Database,
     user_id: UserId,

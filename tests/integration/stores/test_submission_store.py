@@ -45,11 +45,6 @@ async def other_store(postgres_settings: PostgresSettings) -> AsyncIterator[Subm
         yield SubmissionStore(opened)
 
 
-@pytest.fixture
-def tasks(database: Database) -> TaskStore:
-    return TaskStore(database)
-
-
 def a_task(user_id: UserId, **fields: Any) -> NewTask:
     defaults: dict[str, Any] = {
         "user_id": user_id,

@@ -5,15 +5,12 @@ After: ``Load`` and ``WorkerPresence`` go to the operator's scaling loop; a cord
 learns of it with its next report.
 """
 
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
-from typing import Self
+from collections.abc import Collection
 from uuid import UUID
 
 from orchestrator_core.load import Load, WorkerPresence
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
-from orchestrator_core.settings import PostgresSettings
 
 PRESENCE_SECONDS = 10.0
 """A worker reports every second; ten missed reports mean that it is gone or hung."""
@@ -30,15 +27,6 @@ class LoadStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, settings: PostgresSettings) -> AsyncIterator[Self]:
-        """Open with one connection of its own, made on the first reading."""
-        async with Database.open(
-            settings, application="orchestrator-operator", max_connections=1
-        ) as database:
-            yield cls(database)
 
     async def read(self) -> Load:
         """Return one reading.

@@ -4,15 +4,12 @@ Before: the operator's ``recording`` has something to tell.
 After: ``explanation_store`` reads it; the API's ``pruning`` forgets old ends of pods.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import astuple
-from typing import Self
 
 from orchestrator_core.pools import PodEnd, PoolReport
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
-from orchestrator_core.settings import PostgresSettings
 
 POD_ENDS_KEPT_SECONDS = 7 * 86_400.0
 """Who looks on Monday still learns what happened to Friday's tasks."""
@@ -25,15 +22,6 @@ class PoolStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, settings: PostgresSettings) -> AsyncIterator[Self]:
-        """Open with one connection of its own: nobody who scales waits for it."""
-        async with Database.open(
-            settings, application="orchestrator-operator", max_connections=1
-        ) as database:
-            yield cls(database)
 
     async def tell(self, report: PoolReport) -> None:
         """Keep ``report`` instead of the one before.
