@@ -79,19 +79,23 @@ def configure_logs(*, app: str, level: str = "INFO") -> None:
         app: which process this is; on each line as ``app``.
         level: the lowest level that is written.
     """
-    _configure_libraries(level)
+
+    def add_app(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        # No context variable: other threads begin without any.
+        return {**event, "app": app}
+
+    _configure_libraries(level, add_app)
     output = sys.stdout.buffer
 
     def make_logger(name: str = "") -> LineLogger:
         return LineLogger(name, output)
 
     structlog.configure(
-        processors=[*_SHARED, _add_name, _EXCEPTIONS, render_line],
+        processors=[*_SHARED, add_app, _add_name, _EXCEPTIONS, render_line],
         logger_factory=make_logger,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(app=app)
 
 
 def render_line(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
@@ -103,9 +107,9 @@ def render_line(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes
         return json.dumps(event, default=repr).encode()
 
 
-def _configure_libraries(level: str) -> None:
+def _configure_libraries(level: str, add_app: Processor) -> None:
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name],
+        foreign_pre_chain=[*_SHARED, add_app, structlog.stdlib.add_logger_name],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _EXCEPTIONS,

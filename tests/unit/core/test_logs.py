@@ -1,6 +1,7 @@
 import contextvars
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,6 +69,22 @@ def test_the_subject_is_on_every_line_of_its_context_and_on_no_other(
         {"task_id": 7, "epoch": 2},
         {"task_id": None, "epoch": None},
     ]
+
+
+def test_lines_of_other_threads_say_which_process_they_are_of(
+    lines: Callable[[], list[Any]],
+) -> None:
+    configure_logs(app="worker")
+
+    def speak() -> None:
+        structlog.get_logger("ours").info("ours")
+        logging.getLogger("theirs").warning("theirs")
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    thread.join()
+
+    assert [line["app"] for line in lines()] == ["worker", "worker"]
 
 
 def test_lines_below_the_level_are_not_written(lines: Callable[[], list[Any]]) -> None:
