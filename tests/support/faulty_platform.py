@@ -176,6 +176,8 @@ class FaultyPlatform:
             **settings,
         }
         names = {f"ORCHESTRATOR_WORKER_{key}": str(value) for key, value in own.items()}
+        # A killed worker leaves its tasks' folders.
+        names["TMPDIR"] = str(self.folder)
         part = Part(
             name,
             arguments=("orchestrator_worker",),

@@ -9,6 +9,8 @@ After: the fixtures in ``conftest.py`` hand out settings.
 
 import base64
 import contextlib
+import functools
+import itertools
 import json
 import os
 import pwd
@@ -25,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 60.0
+PORTS = range(20_000, 30_000)
+"""Linux gives connections ports from 32768 on; Kubernetes has node ports from 30000 on."""
+BLOCK_SIZE = 500
 LOOPBACK_ONLY = ("127.0.0.1",)
 MEMORY = Path("/dev/shm")  # noqa: S108 - each server has a folder of its own there
 ROOM_BYTES = 4 << 30
@@ -48,11 +53,41 @@ class Service:
     process: "subprocess.Popen[bytes]"
 
 
+class _Ports:
+    """Ports that nobody else takes before the server that gets them listens, seconds later.
+
+    They lie below those that the kernel gives to connections, and each process of the tests takes
+    them from a block of its own, which it owns by the abstract socket of that name until it ends.
+    """
+
+    def __init__(self) -> None:
+        self._owner = socket.socket(socket.AF_UNIX)
+        self._ports = itertools.cycle(self._own_block())
+
+    def _own_block(self) -> range:
+        for first in PORTS[::BLOCK_SIZE]:
+            with contextlib.suppress(OSError):
+                self._owner.bind(f"\0orchestrator-tests-{first}")
+                return range(first, first + BLOCK_SIZE)
+        raise ServiceError(f"all ports of {PORTS} belong to tests that run: end some of them")
+
+    def next(self) -> int:
+        """Return the next port that no address of the machine has a listener on."""
+        for port in itertools.islice(self._ports, BLOCK_SIZE):
+            with contextlib.suppress(OSError), socket.socket() as probe:
+                probe.bind(("", port))
+                return port
+        raise ServiceError(f"something listens on each of this process's {BLOCK_SIZE} ports")
+
+
+@functools.cache
+def _own_ports() -> _Ports:
+    return _Ports()
+
+
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on, and that no other test gets soon."""
+    return _own_ports().next()
 
 
 def find_program(name: str, *folders: str) -> str:
@@ -315,7 +350,7 @@ def rabbitmq(
 ) -> Iterator[Service]:
     """RabbitMQ with a node name, folders, a cookie and a management port of its own.
 
-    The management API listens one port above AMQP's distribution port; see ``broker_api``.
+    ``broker_api`` finds the management API's port in the server's home.
     """
     folders = sorted(str(p) for p in Path("/usr/lib/rabbitmq/lib").glob("*/sbin"))
     server = find_program("rabbitmq-server", *folders)
