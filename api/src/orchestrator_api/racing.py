@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from starlette.types import Receive
 
+from orchestrator_core.ending import end
+
 ResultT = TypeVar("ResultT")
 
 
@@ -33,7 +35,5 @@ async def race(
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     return working

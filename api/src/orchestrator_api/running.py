@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from orchestrator_core.ending import end
+
 _log = structlog.get_logger(__name__)
 
 
@@ -62,5 +64,4 @@ async def running(
                     await each.drain()
         except TimeoutError:
             _log.warning("stopped with work left to the sweep", drain_seconds=drain_seconds)
-        for task in started.tasks:
-            task.cancel()
+        await end(started.tasks)

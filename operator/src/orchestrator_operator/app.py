@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from orchestrator_core.ending import end
 from orchestrator_core.metrics import serving_metrics
 from orchestrator_operator.applying import Cluster, KubernetesCluster
 from orchestrator_operator.companions import Companion, WorkerPool
@@ -86,8 +87,7 @@ class Operator:
         if key not in self._companions:
             return
         companion, task = self._companions.pop(key)
-        task.cancel()
-        await asyncio.gather(task, companion.pool.close(), return_exceptions=True)
+        await asyncio.gather(end([task]), companion.pool.close(), return_exceptions=True)
 
 
 async def run(settings: OperatorSettings) -> None:
@@ -114,6 +114,5 @@ async def run(settings: OperatorSettings) -> None:
                 health_port=settings.health_port,
             )
         finally:
-            rounds.cancel()
-            await asyncio.gather(rounds, return_exceptions=True)
+            await end([rounds])
             await operator.close()

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from orchestrator_core.ending import end
 from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.logs import speak_of
 from orchestrator_operator.problems import FORMER_LEAVING, NAME_CONFLICT, REFUSED, Problem
@@ -116,9 +117,7 @@ class Loops:
     async def close(self) -> None:
         """End every loop; children stay as they are."""
         tasks = [loop.task for loop in self._loops.values() if loop.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         for key in tuple(self._loops):
             await self._farewell(key)
         self._loops.clear()

@@ -12,6 +12,7 @@ import contextlib
 
 from pydantic import SecretStr
 
+from orchestrator_core.ending import end
 from orchestrator_core.pools import PoolReport
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
@@ -117,9 +118,7 @@ class ScaledPool:
     async def close(self) -> None:
         """Stop scaling; the workers stay as they are."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
 
     async def _scale(
         self, settings: PostgresSettings, target: ScalingTarget, resource: Manifest
@@ -133,8 +132,7 @@ class ScaledPool:
             try:
                 await self._scaler.run()
             finally:
-                recording.cancel()
-                await asyncio.gather(recording, return_exceptions=True)
+                await end([recording])
 
     def _report(self) -> PoolReport | None:
         """Return what to tell of the pool; None while there is nothing to tell."""

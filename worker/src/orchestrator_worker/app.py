@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import structlog
 
+from orchestrator_core.ending import end
 from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.metrics import serving_metrics
 from orchestrator_core.postgres.database import Database
@@ -133,7 +134,7 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
         worker.consuming.stop()
         # A claim under way is worth waiting for: given up, it would cost its task an attempt.
         await asyncio.wait({consuming}, timeout=STOP_SECONDS)
-        consuming.cancel()
+        await end([consuming])
         await drain(
             worker.journeys,
             stations.leases,
@@ -141,5 +142,4 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
             hurried=worker.signals.hurried,
         )
         await worker.reporter.report()
-        for task in background:
-            task.cancel()
+        await end(background)
