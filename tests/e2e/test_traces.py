@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
     "rabbitmq": {"managed": {"storage": {"size": "512Mi"}, "resources": TINY}},
 }
 ON_EVERY_LINE = {"app", "at", "event", "level", "logger"}
+ATTEMPT = ("claim", "execute", "settle")
 ABOUT_A_TASK = {"task_id", "trace_id"}
 
 
@@ -64,11 +65,13 @@ def task(traced: Platform) -> dict[str, Any]:
 def test_a_tasks_trace_reaches_the_collector_whole(
     traced: Platform, collector: services.Service, task: dict[str, Any]
 ) -> None:
-    trace = await_trace(f"http://127.0.0.1:{collector.port}", task["trace_id"], spans=11)
+    url, twice = f"http://127.0.0.1:{collector.port}", (f"publish {TASK_QUEUE}", *ATTEMPT) * 2
+    trace = await_trace(url, task["trace_id"], "POST /api/v1/tasks", *twice)
 
     request = trace.one("POST /api/v1/tasks")
     assert request.parent_id is None
     assert trace.children(request) >= {
+        "take a token",
         "insert tasks",
         f"publish {TASK_QUEUE}",
         f"process {TASK_QUEUE}",
@@ -77,7 +80,7 @@ def test_a_tasks_trace_reaches_the_collector_whole(
     assert [each.tags["orchestrator.task.outcome"] for each in attempts] == ["retried", "succeeded"]
     for attempt in attempts:
         assert attempt.parent_id == request.id
-        assert trace.children(attempt) == {"claim", "execute", "settle"}
+        assert trace.children(attempt) == {*ATTEMPT}
     pods = {
         component: {pod["metadata"]["name"] for pod in traced.list("pods", component=component)}
         for component in ("api", "worker")

@@ -5,6 +5,7 @@ After: tests compare who is whose child.
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,15 +52,15 @@ class CollectedTrace:
         return {each.name for each in self.spans.values() if each.parent_id == span.id}
 
 
-def await_trace(url: str, trace_id: str, *, spans: int) -> CollectedTrace:
-    """Wait until Jaeger at ``url`` has at least so many spans of a trace."""
+def await_trace(url: str, trace_id: str, *names: str) -> CollectedTrace:
+    """Wait until Jaeger at ``url`` has at least these spans of a trace; return what it has."""
     deadline = time.monotonic() + ARRIVAL_SECONDS
     while True:
         found = read_trace(url, trace_id)
-        if len(found.spans) >= spans:
+        missing = Counter(names) - Counter(span.name for span in found.spans.values())
+        if not missing:
             return found
-        names = sorted(span.name for span in found.spans.values())
-        assert time.monotonic() < deadline, f"expected {spans} spans, found {names}"
+        assert time.monotonic() < deadline, f"missing {missing}, found {found}"
         time.sleep(0.2)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -38,6 +39,6 @@ class Recorded:
 async def recording_spans() -> AsyncIterator[Recorded]:
     """Record every span of the context."""
     exporter, recorded = InMemorySpanExporter(), Recorded()
-    async with exporting_to(exporter, {"service.name": "tests"}):
+    async with exporting_to(exporter, Resource({"service.name": "tests"})):
         yield recorded
     recorded.spans = exporter.get_finished_spans()

@@ -61,13 +61,15 @@ class _Ports:
     """
 
     def __init__(self) -> None:
-        self._owner = socket.socket(socket.AF_UNIX)
         self._ports = itertools.cycle(self._own_block())
 
     def _own_block(self) -> range:
+        owner = socket.socket(socket.AF_UNIX)
         for first in PORTS[::BLOCK_SIZE]:
             with contextlib.suppress(OSError):
-                self._owner.bind(f"\0orchestrator-tests-{first}")
+                owner.bind(f"\0orchestrator-tests-{first}")
+                # Nobody closes it but the end of the process.
+                owner.detach()
                 return range(first, first + BLOCK_SIZE)
         raise ServiceError(f"all ports of {PORTS} belong to tests that run: end some of them")
 

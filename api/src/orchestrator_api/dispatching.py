@@ -29,7 +29,7 @@ from orchestrator_api.rounds import Rounds
 from orchestrator_core.batching import Batcher
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
-from orchestrator_core.spans import spans_of
+from orchestrator_core.spans import is_exporting, spans_of
 from orchestrator_core.tasks import TaskId
 from orchestrator_core.topology import TASK_QUEUE
 
@@ -143,6 +143,9 @@ class Rings(Protocol):
         self, *, limit: int, ring_after_seconds: float, by_seconds: float, silent_seconds: float
     ) -> Sequence[TaskId]:
         """Take what waits while tasks of its priority run that became due later."""
+
+    async def find_trace_contexts(self, task_ids: Sequence[TaskId]) -> Sequence[str]:
+        """Return the trace contexts of tasks, in no order."""
 
 
 class Sweep:
@@ -267,7 +270,17 @@ class Sweep:
 
     async def _ring(self, task_ids: Sequence[TaskId], *, reason: RingReason) -> int:
         if task_ids:
-            await self._bell.ring([TaskEnvelope(task_id) for task_id in task_ids])
+            with spans_of(await self._find_traces(task_ids), PUBLISH, kind=SpanKind.PRODUCER):
+                await self._bell.ring([TaskEnvelope(task_id) for task_id in task_ids])
             self._counting.count_rung(len(task_ids), reason)
             _log.info("rang again", count=len(task_ids), reason=reason)
         return len(task_ids)
+
+    async def _find_traces(self, task_ids: Sequence[TaskId]) -> Sequence[str]:
+        if not is_exporting():
+            return ()
+        try:
+            return await self._rings.find_trace_contexts(task_ids)
+        except StoreUnavailableError:
+            # What was taken has to ring now, seen or not.
+            return ()

@@ -4,6 +4,7 @@ Before: ``app`` makes one ``Metrics`` per process; ``wiring`` hands out its part
 After: Prometheus reads them (``orchestrator_core.metrics``).
 """
 
+import collections
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Literal
@@ -150,8 +151,8 @@ class TaskMetrics:
 
     def count_submitted(self, task_types: Sequence[str]) -> None:
         """Count what one statement inserted."""
-        for task_type in task_types:
-            self._submitted.labels(task_type).inc()
+        for task_type, count in collections.Counter(task_types).items():
+            self._submitted.labels(task_type).inc(count)
         self._batches.observe(len(task_types))
 
 

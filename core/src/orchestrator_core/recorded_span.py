@@ -4,14 +4,14 @@ It belongs to one task of one event loop, and all that is put on it comes from h
 neither. Handlers and their libraries see it as any other span.
 
 Before: ``spans`` begins one.
-After: its end hands a ``ReadableSpan`` of the SDK to the processor that exports.
+After: its end hands it to the processor that exports; ``otlp`` encodes it.
 """
 
-import random
+import os
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -24,15 +24,30 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import Attributes
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_UNSET = Status(StatusCode.UNSET)
+
+
+class Parent(NamedTuple):
+    """What a child needs to know of its parent."""
+
+    trace_id: bytes
+    """16 of them."""
+    span_id: bytes
+    """8 of them."""
+    is_remote: bool
+    """Whether another process made it, or another request."""
 
 
 class RecordedSpan(Span):
-    """A span that is exported when it ends. As a context manager it is the current one inside."""
+    """A span that is exported when it ends. As a context manager it is the current one inside.
+
+    What the SDK's ``ReadableSpan`` has as well is named as there.
+    """
 
     def __init__(
         self,
         name: str,
-        parent: SpanContext | None,
+        parent: Parent | None,
         on_end: "Callable[[RecordedSpan], None]",
         *,
         kind: SpanKind,
@@ -40,20 +55,16 @@ class RecordedSpan(Span):
     ) -> None:
         """Begin it, now or at ``begun_ns`` since the epoch; without a parent, with a new trace."""
         self.name = name
-        self.parent = parent
+        self.origin = parent
         self.kind = kind
-        self.begun_ns = begun_ns or time.time_ns()
-        self.ended_ns = 0
+        self.trace_id = parent[0] if parent else os.urandom(16)
+        self.span_id = os.urandom(8)
+        self.start_time = begun_ns or time.time_ns()
+        self.end_time = 0
         self.attributes: dict[str, AttributeValue] = {}
-        self.status = Status(StatusCode.UNSET)
+        self.status = _UNSET
         self._on_end = on_end
-        trace_id = parent.trace_id if parent else random.getrandbits(128)
-        self._context = SpanContext(
-            trace_id,
-            random.getrandbits(64),
-            is_remote=False,
-            trace_flags=_SAMPLED,
-        )
+        self._context: SpanContext | None = None
 
     def __enter__(self) -> Self:
         self._token = otel_context.attach(trace.set_span_in_context(self))
@@ -71,17 +82,35 @@ class RecordedSpan(Span):
         self.end()
 
     def end(self, end_time: int | None = None) -> None:
-        """Export it; what is said of it afterwards is not heard."""
-        self.ended_ns = end_time or time.time_ns()
+        """Export it; what is said of it afterwards is not heard, nor that it ends again."""
+        if self.end_time:
+            return
+        self.end_time = end_time or time.time_ns()
         self._on_end(self)
 
-    def get_span_context(self) -> SpanContext:
+    def as_parent(self) -> Parent:
         """Return what its children are made with."""
+        return Parent(self.trace_id, self.span_id, is_remote=False)
+
+    def get_span_context(self) -> SpanContext:
+        """Return what spans of others, its children, are made with."""
+        return self.context
+
+    @property
+    def context(self) -> SpanContext:
+        """Return the same for the SDK's processor, which asks it whether the span is sampled."""
+        if self._context is None:
+            self._context = _to_span_context(self.as_parent())
         return self._context
+
+    @property
+    def parent(self) -> SpanContext | None:
+        """Return what it was made with, if anything."""
+        return _to_span_context(self.origin) if self.origin else None
 
     def is_recording(self) -> bool:
         """Whether it has not ended."""
-        return self.ended_ns == 0
+        return self.end_time == 0
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Say something of it."""
@@ -113,3 +142,19 @@ class RecordedSpan(Span):
     ) -> None:
         """Say that it failed; a stack trace may hold what is not for a collector."""
         self.set_status(Status(StatusCode.ERROR, type(exception).__name__))
+
+
+def to_parent(context: SpanContext) -> Parent:
+    """Return a span of the SDK, such as a handler makes, as a parent."""
+    return Parent(
+        context.trace_id.to_bytes(16), context.span_id.to_bytes(8), is_remote=context.is_remote
+    )
+
+
+def _to_span_context(parent: Parent) -> SpanContext:
+    return SpanContext(
+        int.from_bytes(parent.trace_id),
+        int.from_bytes(parent.span_id),
+        is_remote=parent.is_remote,
+        trace_flags=_SAMPLED,
+    )

@@ -16,24 +16,22 @@ After: a collector receives the spans.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import (
     INVALID_SPAN,
     Span,
-    SpanContext,
     SpanKind,
     Status,
     StatusCode,
-    TraceFlags,
 )
 
-from orchestrator_core.recorded_span import RecordedSpan
+from orchestrator_core.recorded_span import Parent, RecordedSpan, to_parent
 from orchestrator_core.settings import TracingSettings
 from orchestrator_core.tracing import (
     find_trace_context,
@@ -43,11 +41,11 @@ from orchestrator_core.tracing import (
 )
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import SpanExporter
 
 Exemplar = dict[str, str] | None
 """Labels of one measurement of a histogram."""
-Attributes = Mapping[str, str | int | float | bool]
 
 MAX_QUEUED_SPANS = 4096
 """Some 8 MB; while the collector is away, or slower than we are, further ones are dropped."""
@@ -77,43 +75,36 @@ async def exporting(
         yield
         return
     # Half a megabyte of modules that a process without a collector has no use for.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
-        OTLPSpanExporter,
-    )
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+
+    from orchestrator_core.span_exporter import OwnSpanExporter  # noqa: PLC0415
 
     # A collector that is away is told once a batch, with a stack trace; it is nobody's fault here.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-    exporter = OTLPSpanExporter(
-        endpoint=f"{settings.endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS
+    resource = Resource.create(
+        {
+            "service.name": f"orchestrator-{app}",
+            "service.version": version,
+            "service.instance.id": instance,
+        }
     )
-    resource = {
-        "service.name": f"orchestrator-{app}",
-        "service.version": version,
-        "service.instance.id": instance,
-    }
+    exporter = OwnSpanExporter(
+        f"{settings.endpoint.rstrip('/')}/v1/traces",
+        resource=resource.attributes,
+        seconds=EXPORT_SECONDS,
+    )
     async with exporting_to(exporter, resource):
         yield
 
 
 @asynccontextmanager
-async def exporting_to(exporter: "SpanExporter", resource: Attributes) -> AsyncIterator[None]:
-    """Export spans to ``exporter`` until the context ends."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider  # noqa: PLC0415
+async def exporting_to(exporter: "SpanExporter", resource: "Resource") -> AsyncIterator[None]:
+    """Export spans to ``exporter`` until the context ends; ``resource`` is of handlers' own."""
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
 
     global _on_end  # noqa: PLW0603 - as loggers are: whoever speaks need not be handed it
 
-    class OneResource(Resource):
-        """The only one of this process, so that identity will do."""
-
-        # The exporter groups spans by it: by value, each would write all of it as JSON for a hash.
-        __eq__ = object.__eq__
-        __hash__ = object.__hash__
-
-    known = OneResource(Resource.create(dict(resource)).attributes)
-    scope = InstrumentationScope("orchestrator")
     processor = BatchSpanProcessor(
         exporter,
         max_queue_size=MAX_QUEUED_SPANS,
@@ -121,27 +112,12 @@ async def exporting_to(exporter: "SpanExporter", resource: Attributes) -> AsyncI
         schedule_delay_millis=BATCH_SECONDS * 1000,
     )
     # For handlers, and libraries they use, that make spans of their own.
-    provider = TracerProvider(resource=known)
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
 
-    def export(span: RecordedSpan) -> None:
-        processor.on_end(
-            ReadableSpan(
-                span.name,
-                context=span.get_span_context(),
-                parent=span.parent,
-                resource=known,
-                attributes=span.attributes,
-                kind=span.kind,
-                status=span.status,
-                start_time=span.begun_ns,
-                end_time=span.ended_ns,
-                instrumentation_scope=scope,
-            )
-        )
-
-    _on_end = export
+    # It asks for a span's context alone, and the exporter knows which spans are ours.
+    _on_end = cast("Callable[[RecordedSpan], None]", processor.on_end)
     try:
         yield
     finally:
@@ -150,6 +126,11 @@ async def exporting_to(exporter: "SpanExporter", resource: Attributes) -> AsyncI
         last_words = threading.Thread(target=provider.shutdown, daemon=True)
         last_words.start()
         await asyncio.to_thread(last_words.join, EXPORT_SECONDS)
+
+
+def is_exporting() -> bool:
+    """Whether anybody takes spans; for what would be asked of a store only for their sake."""
+    return _on_end is not None
 
 
 def begin_trace(
@@ -191,7 +172,7 @@ def child_span(name: str, *, kind: SpanKind = SpanKind.INTERNAL) -> AbstractCont
     """Be in a child of the current span, if there is one."""
     if _on_end is None or not (parent := trace.get_current_span()).is_recording():
         return _NOTHING
-    return RecordedSpan(name, parent.get_span_context(), _on_end, kind=kind)
+    return RecordedSpan(name, _parent_of(parent), _on_end, kind=kind)
 
 
 def add_child(name: str, *, begun_ns: int, ended_ns: int) -> None:
@@ -199,7 +180,7 @@ def add_child(name: str, *, begun_ns: int, ended_ns: int) -> None:
     if _on_end is not None and (parent := trace.get_current_span()).is_recording():
         RecordedSpan(
             name,
-            parent.get_span_context(),
+            _parent_of(parent),
             _on_end,
             kind=SpanKind.INTERNAL,
             begun_ns=begun_ns,
@@ -243,9 +224,9 @@ def fail(span: Span, reason: str) -> None:
 
 
 def context_of(span: Span) -> str:
-    """Return the trace context that makes children of ``span``."""
-    found = span.get_span_context()
-    return f"00-{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
+    """Return the trace context that makes children of ``span``, which is sampled."""
+    parent = _parent_of(span)
+    return f"00-{parent.trace_id.hex()}-{parent.span_id.hex()}-01"
 
 
 def exemplar_of(trace_context: str) -> Exemplar:
@@ -262,10 +243,12 @@ def current_context(otherwise: str) -> str:
     return context_of(span)
 
 
-def _remote(trace_context: str) -> SpanContext:
-    return SpanContext(
-        trace_id=int(trace_id_of(trace_context), 16),
-        span_id=int(trace_context.split("-")[2], 16),
-        is_remote=True,
-        trace_flags=TraceFlags(TraceFlags.SAMPLED),
-    )
+def _parent_of(span: Span) -> Parent:
+    if isinstance(span, RecordedSpan):
+        return span.as_parent()
+    return to_parent(span.get_span_context())
+
+
+def _remote(trace_context: str) -> Parent:
+    _, trace_id, span_id, _ = trace_context.split("-")
+    return Parent(bytes.fromhex(trace_id), bytes.fromhex(span_id), is_remote=True)

@@ -331,7 +331,7 @@ async def test_logins_by_the_hundred_keep_nobody_else_waiting(
     # 8 rounds take 15 ms or so: those that are let in keep both threads busy for a while, and
     # even on a machine that is ten times slower each has its turn before its deadline.
     slow = replace(process_settings, api=api_settings(ORCHESTRATOR_API_BCRYPT_ROUNDS=8))
-    durations: list[float] = []
+    answered = 0
     async with serving(slow) as client:
         user = await a_user(client)
         credentials = {"username": user.name, "password": "not-" + PASSWORD}
@@ -341,12 +341,11 @@ async def test_logins_by_the_hundred_keep_nobody_else_waiting(
                 group.create_task(client.post("/auth/login", json=credentials)) for _ in range(100)
             ]
             while not all(login.done() for login in logins):
-                began = time.monotonic()
                 assert await call(client, user) == 200
-                durations.append(time.monotonic() - began)
+                answered += 1
 
     statuses = [login.result().status_code for login in logins]
     assert statuses.count(401) + statuses.count(503) == 100
     assert statuses.count(401) >= 16
-    assert len(durations) > 10
-    assert sorted(durations)[int(0.99 * len(durations))] < 1
+    # Hashed in the loop itself, they would all be done before the first of these was answered.
+    assert answered > 10

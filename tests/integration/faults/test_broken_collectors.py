@@ -11,14 +11,14 @@ import pytest
 
 import services
 from api_clients import PASSWORD
-from collected_traces import await_trace, read_trace
+from collected_traces import CollectedTrace, await_trace, read_trace
 from evidence import until
 from faulty_platform import FaultyPlatform, StartTrial, Stores, a_platform
 from orchestrator_core.topology import TASK_QUEUE
 from task_load import a_submission
 
 PUBLISH, PROCESS = f"publish {TASK_QUEUE}", f"process {TASK_QUEUE}"
-ATTEMPT = {"claim", "execute", "settle"}
+REQUEST, ATTEMPT = ("POST /api/v1/tasks", "insert tasks"), ("claim", "execute", "settle")
 A_PARENT = "b7ad6b7169203331"
 """A span of the client's own."""
 
@@ -72,20 +72,44 @@ def test_a_task_is_one_trace_from_its_request_through_a_retry_on_another_worker(
 
         assert task_of(client, task_id)["trace_id"] == trace_id
 
-    trace = await_trace(f"http://127.0.0.1:{collector.port}", trace_id, spans=11)
+    url = f"http://127.0.0.1:{collector.port}"
+    trace = await_trace(url, trace_id, *REQUEST, PUBLISH, PUBLISH, *ATTEMPT, *ATTEMPT)
     request = trace.one("POST /api/v1/tasks")
     assert (request.parent_id, request.service) == (A_PARENT, "orchestrator-api")
     assert request.tags["http.response.status_code"] == 201
-    assert trace.children(request) >= {"insert tasks", PUBLISH, PROCESS}
+    assert trace.children(request) >= {"take a token", "insert tasks", PUBLISH, PROCESS}
+    assert {each.parent_id for each in trace.all(PUBLISH)} == {request.id}
     attempts = trace.all(PROCESS)
     assert [each.instance for each in attempts] == [first.name, second.name]
     assert [each.tags["orchestrator.task.outcome"] for each in attempts] == ["retried", "succeeded"]
     assert [each.tags.get("error", False) for each in attempts] == [True, False]
     for attempt in attempts:
         assert attempt.parent_id == request.id
-        assert trace.children(attempt) == ATTEMPT
+        assert trace.children(attempt) == {*ATTEMPT}
         assert attempt.service == "orchestrator-worker"
         assert attempt.start_us >= request.start_us
+
+
+def test_a_read_shows_which_stores_it_asked(
+    traced: FaultyPlatform, collector: services.Service
+) -> None:
+    traced.make_whole()
+    trace_id = secrets.token_hex(16)
+    with httpx.Client(base_url=traced.apis[0].ready_url.removesuffix("/readyz")) as client:
+        sign_in(client)
+        task_id = submit(client, f"00-{trace_id}-{A_PARENT}-00", times=0)
+        answer = client.get(
+            f"/api/v1/tasks/{task_id}", headers={"traceparent": f"00-{trace_id}-{A_PARENT}-01"}
+        )
+        assert answer.status_code == httpx.codes.OK
+        await_completed(client, task_id)
+
+    url, read = f"http://127.0.0.1:{collector.port}", "GET /api/v1/tasks/{task_id}"
+    trace = await_trace(url, trace_id, read, "redis")
+    request = trace.one(read)
+    assert trace.children(request) >= {"take a token", "redis", "postgres"}
+    assert "read the cache" in attempts_of(trace, "redis")
+    assert f"find task {task_id}" in attempts_of(trace, "postgres")
 
 
 def test_who_is_not_sampled_leaves_nothing(
@@ -101,8 +125,13 @@ def test_who_is_not_sampled_leaves_nothing(
 
     url = f"http://127.0.0.1:{collector.port}"
     # Once the later one is there, the earlier one would be too.
-    await_trace(url, sampled, spans=7)
+    await_trace(url, sampled, *REQUEST, *ATTEMPT)
     assert read_trace(url, unsampled).spans == {}
+
+
+def attempts_of(trace: CollectedTrace, store: str) -> set[str]:
+    """Return what was attempted with a store."""
+    return {each.tags["orchestrator.attempted"] for each in trace.all(store)}
 
 
 def sign_in(client: httpx.Client) -> None:

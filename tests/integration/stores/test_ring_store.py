@@ -116,6 +116,18 @@ async def test_what_is_under_a_live_lease_neither_fails_nor_rings(
     assert await take_repeats(rings) == []
 
 
+async def test_who_is_to_ring_is_found_with_its_trace(
+    rings: RingStore, tasks: TaskStore, database: Database, user_id: UserId
+) -> None:
+    ids = await keep(database, user_id, NORMAL, NORMAL)
+    expected = [task.trace_context for each in ids if (task := await tasks.find(each))]
+
+    found = await rings.find_trace_contexts([*ids, TaskId(10**12)])
+
+    assert sorted(found) == sorted(expected)
+    assert len(found) == 2
+
+
 async def test_a_task_without_an_attempt_left_is_for_ending_and_not_for_ringing(
     rings: RingStore, tasks: TaskStore, database: Database, user_id: UserId
 ) -> None:
@@ -265,6 +277,7 @@ STATEMENTS: list[tuple[str, str, list[object]]] = [
     ("rings", "count_waiting", [MAX_LOOK]),
     ("rings", "take_repeats", [500, AGAIN_SECONDS, MAX_LOOK]),
     ("rings", "take_overtaken", [100, AGAIN_SECONDS, MAX_LOOK, 60.0, 300.0]),
+    ("rings", "find_trace_contexts", [[1, 2, 3]]),
     ("tasks", "find_task", [1]),
     ("tasks", "list_tasks", [1, 0, 2**63 - 1, None, None, 1_000]),
     ("events", "read_progress", [[1, 2, 3], [1], 5_000]),

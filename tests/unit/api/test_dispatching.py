@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_api.dispatching import PAGE_RINGS, FirstRings, Sweep
+from orchestrator_api.dispatching import PAGE_RINGS, PUBLISH, FirstRings, Sweep
 from orchestrator_api.metrics import Metrics
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
 from orchestrator_core.testing import A_TRACE
+from recorded_spans import recording_spans
 
 RING_AGAIN_SECONDS = 30.0
 
@@ -110,6 +111,7 @@ class SomeRings:
         self.waiting = waiting
         self.exhausted = [TaskId(3_000_000)]
         self.asked: list[str] = []
+        self.is_away = False
 
     async def fail_exhausted(self, *, limit: int) -> list[TaskId]:
         return self._take("fail", self.exhausted, limit)
@@ -135,6 +137,16 @@ class SomeRings:
     ) -> list[TaskId]:
         assert (ring_after_seconds, by_seconds, silent_seconds) == (RING_AGAIN_SECONDS, 60, 300)
         return self._take("overtaken", self.overtaken, limit)
+
+    async def find_trace_contexts(self, task_ids: Sequence[TaskId]) -> list[str]:
+        self.asked.append("traces")
+        if self.is_away:
+            raise StoreUnavailableError("postgres", "find trace contexts")
+        sampled = f"{A_TRACE[:-2]}01"
+        return [
+            sampled.replace("b7", f"{task_id:02x}") if task_id % 2 else A_TRACE
+            for task_id in task_ids
+        ]
 
     def _take(self, what: str, source: list[TaskId], limit: int) -> list[TaskId]:
         self.asked.append(what)
@@ -225,6 +237,20 @@ async def test_what_rings_is_counted_by_its_reason_and_a_sweep_by_its_end() -> N
     assert [value("rings", reason=each) for each in ("due", "missing", "fresh")] == [3, 1, 0]
     assert [value("sweeps", outcome=each) for each in ("done", "store_away", "failed")] == [1, 1, 0]
     assert value("tasks_lost") == 1
+
+
+@pytest.mark.parametrize(("is_away", "spans"), [(False, 2), (True, 0)])
+async def test_who_is_traced_sees_that_it_rang_again_and_rings_in_any_case(
+    *, is_away: bool, spans: int
+) -> None:
+    store = SomeRings(first=4)
+    store.is_away = is_away
+    async with recording_spans() as recorded:
+        rung = await sweep(store)
+
+    assert rung == [0, 1, 2, 3]
+    assert store.asked[:3] == ["fail", "first", "traces"]
+    assert [each.name for each in recorded.spans] == [PUBLISH] * spans
 
 
 async def test_fresh_tasks_that_did_not_ring_are_counted_apart() -> None:

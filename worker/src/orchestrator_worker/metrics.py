@@ -4,7 +4,8 @@ Before: ``app`` makes one ``Metrics`` per process; ``wiring`` hands it to the pa
 After: Prometheus reads them (``orchestrator_core.metrics``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
@@ -29,13 +30,23 @@ RUN_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 90
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfType:
+    """What is counted of the tasks of one type."""
+
+    waits: Histogram
+    seconds: Histogram
+    attempts: Mapping[str, Counter]
+    """By outcome."""
+
+
 class Metrics:
     """All metrics of one process."""
 
     def __init__(self) -> None:
         self.registry = new_registry(app="worker", version=version("orchestrator-worker"))
         self.stores = StoreMetrics(self.registry)
-        self._task_types: set[str] = set()
+        self._by_type: dict[str, _OfType] = {}
         self._attempts = Counter(
             "orchestrator_worker_attempts_total",
             "Attempts that ended. lease_lost: the task was cancelled, or another attempt has it;"
@@ -89,18 +100,24 @@ class Metrics:
         """Count what one statement claimed."""
         self._claimed.observe(len(claims))
         for claim in claims:
-            self._expect(claim.task_type)
+            of_type = self._of(claim.task_type)
             if claim.attempt == 1:
-                self._waits.labels(claim.task_type).observe(
-                    claim.waited_seconds, exemplar_of(claim.trace_context)
-                )
+                of_type.waits.observe(claim.waited_seconds, exemplar_of(claim.trace_context))
 
-    def _expect(self, task_type: str) -> None:
-        """Begin at 0 for each way to end: a rate over what is not there is nothing."""
-        if task_type not in self._task_types:
-            self._task_types.add(task_type)
-            for outcome in (*OUTCOMES.values(), LEASE_LOST, REFUSED):
-                self._attempts.labels(task_type, outcome)
+    def _of(self, task_type: str) -> "_OfType":
+        # Looked up once: finding a child by its labels costs more than counting.
+        found = self._by_type.get(task_type)
+        if found is None:
+            found = self._by_type[task_type] = _OfType(
+                waits=self._waits.labels(task_type),
+                seconds=self._seconds.labels(task_type),
+                # Each way to end begins at 0: a rate over what is not there is nothing.
+                attempts={
+                    outcome: self._attempts.labels(task_type, outcome)
+                    for outcome in (*OUTCOMES.values(), LEASE_LOST, REFUSED)
+                },
+            )
+        return found
 
     def count_settled(self, count: int) -> None:
         """Count the outcomes of one statement."""
@@ -108,12 +125,13 @@ class Metrics:
 
     def count_lost(self, claim: Claim) -> None:
         """Count an attempt whose lease went to somebody else before it ended."""
-        self._attempts.labels(claim.task_type, LEASE_LOST).inc()
+        self._of(claim.task_type).attempts[LEASE_LOST].inc()
 
     def count_ended(
         self, claim: Claim, outcome: Outcome, seconds: float, *, is_recorded: bool
     ) -> None:
         """Count an attempt that ended by itself, or was handed back."""
         told = OUTCOMES[type(outcome)] if is_recorded else REFUSED
-        self._attempts.labels(claim.task_type, told).inc()
-        self._seconds.labels(claim.task_type).observe(seconds, exemplar_of(claim.trace_context))
+        of_type = self._of(claim.task_type)
+        of_type.attempts[told].inc()
+        of_type.seconds.observe(seconds, exemplar_of(claim.trace_context))

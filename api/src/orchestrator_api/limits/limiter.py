@@ -17,6 +17,7 @@ from orchestrator_api.metrics import LimitMetrics
 from orchestrator_core.batching import Batcher
 from orchestrator_core.errors import OverloadedError, StoreUnavailableError
 from orchestrator_core.rate_limits import Ask, Decision
+from orchestrator_core.spans import child_span
 
 MAX_BATCH = 256
 """Redis serves nobody else meanwhile: 256 buckets take it well below a millisecond."""
@@ -56,7 +57,8 @@ class Limiter:
         ask = Ask(key, policy.limit)
         if self._shared.is_answering:
             try:
-                decision = await self._asks.submit(ask)
+                with child_span("take a token"):
+                    decision = await self._asks.submit(ask)
             except (StoreUnavailableError, OverloadedError):
                 pass
             else:

@@ -123,7 +123,7 @@ class Database:
                 with child_span("postgres", kind=SpanKind.CLIENT) as span:
                     if span.is_recording():
                         span.set_attributes(
-                            {"db.system.name": "postgresql", "db.query.summary": attempted}
+                            {"db.system.name": "postgresql", "orchestrator.attempted": attempted}
                         )
                     connection = await self._pool.acquire(timeout=self._acquire_seconds)
                     try:

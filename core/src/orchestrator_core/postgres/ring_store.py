@@ -7,6 +7,8 @@ Before: submissions, claims and settlements leave in ``live_tasks`` when to ring
 After: the API's ``dispatching`` rings for the tasks it is given.
 """
 
+from collections.abc import Sequence
+
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.queries import load_statements
 from orchestrator_core.tasks import TaskId
@@ -61,6 +63,12 @@ class RingStore:
         return await self._take(
             "take_overtaken", limit, ring_after_seconds, MAX_LOOK, by_seconds, silent_seconds
         )
+
+    async def find_trace_contexts(self, task_ids: Sequence[TaskId]) -> list[str]:
+        """Return the trace contexts of tasks, in no order."""
+        async with self._database.answering("find trace contexts") as connection:
+            rows = await connection.fetch(_SQL["find_trace_contexts"], task_ids)
+        return [row["trace_context"] for row in rows]
 
     async def _take(self, statement: str, *arguments: object) -> list[TaskId]:
         async with self._database.answering(statement.replace("_", " ")) as connection:

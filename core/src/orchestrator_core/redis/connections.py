@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
 import structlog
+from opentelemetry.trace import SpanKind
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -22,6 +23,7 @@ from redis.exceptions import RedisError
 
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.settings import RedisSettings
+from orchestrator_core.spans import child_span
 
 _ABSENCES = (RedisError, OSError, TimeoutError)
 _PROBE_KEY = "orchestrator:probe"
@@ -92,7 +94,12 @@ class RedisConnection:
         if self._probing is not None:
             raise StoreUnavailableError("redis", f"{attempted}: not tried, it is known to be away")
         try:
-            return await self._ask(command)
+            with child_span("redis", kind=SpanKind.CLIENT) as span:
+                if span.is_recording():
+                    span.set_attributes(
+                        {"db.system.name": "redis", "orchestrator.attempted": attempted}
+                    )
+                return await self._ask(command)
         except _ABSENCES as error:
             self._start_probe(attempted, error)
             raise StoreUnavailableError("redis", f"{attempted}: {_told(error)}") from error
