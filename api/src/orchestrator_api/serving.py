@@ -4,7 +4,6 @@ Before: gunicorn reads ``gunicorn_config`` and forks one worker.
 After: the worker serves ``asgi.app`` until SIGTERM, then finishes what is under way.
 """
 
-import gc
 import logging
 import socket
 import sys
@@ -19,12 +18,8 @@ from uvicorn_worker import UvicornWorker  # type: ignore[import-untyped] # ships
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.http_protocol import BoundedHttpProtocol
 from orchestrator_api.settings import read_process_settings
+from orchestrator_core.garbage import spare_imports
 from orchestrator_core.logs import configure_logs
-
-MIN_GARBAGE_OBJECTS = 5_000
-"""How many new containers make the collector look for cycles; by default 700, which some seven
-requests under way pass. A look at everything stops the process for 40 ms, and for nothing once the
-imports are frozen; both together take a tenth of a busy process's CPU time away."""
 
 
 class ApiServer(Server):
@@ -71,10 +66,7 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc] # ships no types
 
     def run(self) -> None:
         """Serve until told to stop."""
-        # What has been imported by now lives as long as the process: no use in looking at it.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(MIN_GARBAGE_OBJECTS)
+        spare_imports()
         super().run()
 
 

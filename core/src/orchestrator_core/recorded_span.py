@@ -4,12 +4,12 @@ It belongs to one task of one event loop, and all that is put on it comes from h
 neither. Handlers and their libraries see it as any other span.
 
 Before: ``spans`` begins one.
-After: its end hands it to the processor that exports; ``otlp`` encodes it.
+After: its end hands it to the queue of those that wait for the collector.
 """
 
-import os
 import time
 from collections.abc import Mapping
+from random import randbytes
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -57,8 +57,8 @@ class RecordedSpan(Span):
         self.name = name
         self.origin = parent
         self.kind = kind
-        self.trace_id = parent[0] if parent else os.urandom(16)
-        self.span_id = os.urandom(8)
+        self.trace_id = parent[0] if parent else randbytes(16)  # noqa: S311 - as the SDK's
+        self.span_id = randbytes(8)  # noqa: S311 - as the SDK's
         self.start_time = begun_ns or time.time_ns()
         self.end_time = 0
         self.attributes: dict[str, AttributeValue] = {}
@@ -98,7 +98,7 @@ class RecordedSpan(Span):
 
     @property
     def context(self) -> SpanContext:
-        """Return the same for the SDK's processor, which asks it whether the span is sampled."""
+        """Return the same under the SDK's name."""
         if self._context is None:
             self._context = _to_span_context(self.as_parent())
         return self._context

@@ -15,11 +15,10 @@ After: a collector receives the spans.
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from random import Random
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -101,31 +100,28 @@ async def exporting(
 async def exporting_to(exporter: "SpanExporter", resource: "Resource") -> AsyncIterator[None]:
     """Export spans to ``exporter`` until the context ends; ``resource`` is of handlers' own."""
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    from orchestrator_core.span_queue import QueueingProcessor, SpanQueue  # noqa: PLC0415
 
     global _on_end  # noqa: PLW0603 - as loggers are: whoever speaks need not be handed it
 
-    processor = BatchSpanProcessor(
+    queue = SpanQueue(
         exporter,
-        max_queue_size=MAX_QUEUED_SPANS,
-        max_export_batch_size=BATCH_SPANS,
-        schedule_delay_millis=BATCH_SECONDS * 1000,
+        max_spans=MAX_QUEUED_SPANS,
+        batch_spans=BATCH_SPANS,
+        batch_seconds=BATCH_SECONDS,
     )
     # For handlers, and libraries they use, that make spans of their own.
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(processor)
+    provider.add_span_processor(QueueingProcessor(queue))
     trace.set_tracer_provider(provider)
 
-    # It asks for a span's context alone, and the exporter knows which spans are ours.
-    _on_end = cast("Callable[[RecordedSpan], None]", processor.on_end)
+    _on_end = queue.put
     try:
         yield
     finally:
         _on_end = None
-        # It may wait for the collector for longer than a process has to stop.
-        last_words = threading.Thread(target=provider.shutdown, daemon=True)
-        last_words.start()
-        await asyncio.to_thread(last_words.join, EXPORT_SECONDS)
+        await asyncio.to_thread(queue.close, seconds=EXPORT_SECONDS)
 
 
 def is_exporting() -> bool:

@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from orchestrator_core.ending import end
+from orchestrator_core.garbage import spare_imports
 from orchestrator_core.handlers import discover_handlers
 from orchestrator_core.metrics import serving_metrics
 from orchestrator_core.postgres.database import Database
@@ -86,6 +87,7 @@ async def serve(settings: ProcessSettings) -> None:
         worker = wire(own, settings.amqp, resources, signals=signals, worker_id=worker_id)
         checks = {"/livez": worker.livez, "/readyz": worker.readyz}
         await stack.enter_async_context(serving_health(own.health_port, checks))
+        spare_imports()
         await run(worker, resources, drain_seconds=own.drain_seconds)
 
 
