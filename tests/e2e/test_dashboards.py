@@ -18,29 +18,21 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from dashboard_queries import Asked, fill, of_alerts, of_dashboards
 from hack.monitoring.dashboards import DASHBOARDS
 from hack.monitoring.writing import CHART, RULES
-from platform_under_test import ROOT, Api, Platform, Tunnel, frozen, kubectl, wait_until
-from scraping import Monitor, Prometheus, prometheus
+from monitored import are_read, monitors_of
+from platform_under_test import Api, Platform, Tunnel, kubectl, wait_until
+from scraping import Prometheus, prometheus
 from task_load import a_mixed_task
 
-GOLDEN = ROOT / "tests/unit/operator/golden/everything.yaml"
 ARTIFACTS = Path(__file__).parent / "artifacts"
-OPERATOR_NAMESPACE = "orchestrator-system"
-SHOWN = (
-    "--set=monitoring.podMonitor.mode=Enabled",
-    "--show-only=templates/monitoring/podmonitor.yaml",
-)
 INTERVAL = "10s"
 """What Grafana would take for ``$__rate_interval``; series are read each second."""
 KUBELETS_INTERVAL = "1m"
 """It measures containers every ten to twenty seconds, whoever asks."""
 STEP_SECONDS = 2.0
-SILENT_SECONDS = 45.0
-"""The kubelet asks each API replica every few seconds, and each waits for the store for one."""
 LOAD_SECONDS = 60.0
 MOST_WORKERS = 3
 NO_DATA: dict[str, str] = {}
@@ -83,9 +75,9 @@ def recording(platform: Platform, new_users: Callable[[], Api]) -> Iterator[Reco
     platform.scale_by(mode="Automatic", min=1, max=MOST_WORKERS, idleAfter="20s")
     with (
         _kubelet() as kubelet,
-        prometheus(_monitors(platform), rules=CHART / RULES, kubelet=kubelet) as server,
+        prometheus(monitors_of(platform), rules=CHART / RULES, kubelet=kubelet) as server,
     ):
-        wait_until(lambda: _are_read(server), seconds=60, what="all pods to be read", every=1)
+        wait_until(lambda: are_read(server), seconds=60, what="all pods to be read", every=1)
         began = time.time()
         _work(platform, new_users(), new_users())
         # The panels' last points should be of a platform at rest again.
@@ -98,23 +90,6 @@ def recording(platform: Platform, new_users: Callable[[], Api]) -> Iterator[Reco
 def new_users(http: httpx.Client) -> Callable[[], Api]:
     chance = Random()
     return lambda: Api(http, f"seen-{chance.getrandbits(40):x}")
-
-
-def _monitors(platform: Platform) -> list[Monitor]:
-    """Return the PodMonitors of a platform of this name, and the chart's own."""
-    documents = [*yaml.safe_load_all(GOLDEN.read_text(encoding="utf-8"))]
-    of_platform = [each for each in documents if each["kind"] == "PodMonitor"]
-    command = ["helm", "template", "orchestrator-operator", str(CHART), *SHOWN]
-    rendered = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=True
-    ).stdout
-    assert [each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in of_platform] == [
-        platform.name
-    ] * 3
-    return [
-        *(Monitor(each, platform.namespace) for each in of_platform),
-        Monitor(yaml.safe_load(rendered), OPERATOR_NAMESPACE),
-    ]
 
 
 @contextlib.contextmanager
@@ -149,14 +124,6 @@ def _kubelet() -> Iterator[list[dict[str, Any]]]:
     finally:
         process.terminate()
         process.communicate(timeout=10)
-
-
-def _are_read(server: Prometheus) -> bool:
-    """Whether two of the API, a worker, RabbitMQ twice, and the operator answer."""
-    up = [each["labels"]["job"] for each in server.targets() if each["health"] == "up"]
-    jobs = {job.rpartition("/")[2]: up.count(job) for job in up}
-    wanted = {"demo-api": 2, "demo-worker": 1, "demo-rabbitmq": 2, "orchestrator-operator": 1}
-    return all(jobs.get(name, 0) >= count for name, count in wanted.items())
 
 
 def _work(platform: Platform, one: Api, other: Api) -> None:
@@ -236,27 +203,6 @@ def test_a_dashboard_finds_the_platform(recording: Recording) -> None:
     assert mine in platforms
     # The resource's namespace, not the operator's: that the PodMonitor leaves its labels alone.
     assert mine in of_autoscalers
-
-
-def test_a_store_that_falls_silent_raises_its_alert_and_comes_back(recording: Recording) -> None:
-    platform = recording.platform
-    mine = {"namespace": platform.namespace, "name": platform.name, "store": "redis"}
-
-    def told() -> list[str]:
-        """Return the states of the alert: it is pending for a minute before it fires."""
-        return [
-            alert["state"]
-            for alert in recording.server.alerts()
-            if alert["labels"]["alertname"] == "OrchestratorStoreDown"
-            and mine.items() <= alert["labels"].items()
-        ]
-
-    [redis] = platform.list("pods", component="redis")
-
-    with frozen(platform, redis, "redis"):
-        wait_until(lambda: told() == ["pending"], seconds=SILENT_SECONDS, what="the alert")
-
-    wait_until(lambda: told() == [], seconds=SILENT_SECONDS, what="the alert to end")
 
 
 def _has_numbers(series: list[dict[str, Any]]) -> bool:

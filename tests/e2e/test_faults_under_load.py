@@ -7,7 +7,6 @@ Before: the platform is ready, and its API is reached through its Service.
 After: each trial leaves a line of figures in the report.
 """
 
-import base64
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -24,15 +22,14 @@ from evidence import Witness, until
 from faulty_platform import BEGUN, Trial
 from invariants import Evidence, count_totals, find_violations
 from ledger import Ledger
-from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.topology import TASK_QUEUE
 from owned_objects import await_order, read_owned
+from platform_stores import postgres_of, rabbitmq_of
 from platform_under_test import (
     KubectlError,
     Platform,
     Tunnel,
     kill_process_one,
-    port_forward,
     wait_until,
 )
 from task_load import USERS, Load, User, a_mixed_task, a_submission
@@ -288,28 +285,8 @@ def resolve_and_read(platform: Platform, fault: Fault, told: Trial) -> None:
 @contextmanager
 def a_witness(platform: Platform) -> Iterator[Witness]:
     """Looks into the stores through tunnels to their Services."""
-    with (
-        port_forward(platform, "postgres", 5432) as postgres_port,
-        port_forward(platform, "rabbitmq", 5672) as amqp_port,
-    ):
-        postgres = secret(platform, "postgres")
-        rabbitmq = secret(platform, "rabbitmq")
-        account = f"{rabbitmq['username']}:{quote(rabbitmq['password'], safe='')}"
-        yield Witness(
-            PostgresSettings(
-                DB_HOST="127.0.0.1",
-                DB_PORT=postgres_port,
-                DB_USER=postgres["username"],
-                DB_PASSWORD=postgres["password"],
-                DB_NAME=postgres["database"],
-            ),
-            AmqpSettings(RABBITMQ_URL=f"amqp://{account}@127.0.0.1:{amqp_port}/"),
-        )
-
-
-def secret(platform: Platform, component: str) -> dict[str, str]:
-    data = platform.get("secret", f"{platform.name}-{component}")["data"]
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+    with postgres_of(platform) as postgres, rabbitmq_of(platform) as rabbitmq:
+        yield Witness(postgres, rabbitmq)
 
 
 def await_whole(platform: Platform) -> None:

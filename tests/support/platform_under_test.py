@@ -342,7 +342,7 @@ def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) ->
     # All are looked at before one is killed: its children go with it.
     first = (
         "first = [pid for pid in found if parent(pid) not in found]\n"
-        "[os.kill(pid, signal.SIGKILL) for pid in first]"
+        "[send(pid, signal.SIGKILL) for pid in first]"
     )
     _signal(platform, pod, container, first)
 
@@ -350,7 +350,7 @@ def kill_process_one(platform: Platform, pod: dict[str, Any], container: str) ->
 @contextlib.contextmanager
 def frozen(platform: Platform, pod: dict[str, Any], container: str) -> Iterator[None]:
     """Stop all of a container's processes until the context ends: connected, and silent."""
-    each = "[os.kill(pid, signal.{}) for pid in found]"
+    each = "[send(pid, signal.{}) for pid in found]"
     _signal(platform, pod, container, each.format("SIGSTOP"))
     try:
         yield
@@ -372,9 +372,15 @@ def _signal(platform: Platform, pod: dict[str, Any], container: str, statement: 
         "def inside(pid):\n"
         "    try: return sys.argv[1] in pathlib.Path(f'/proc/{pid}/cgroup').read_text()\n"
         "    except OSError: return False\n"
+        # Processes of the kubelet's probes come and go, also while they are looked at.
         "def parent(pid):\n"
+        "    try: stat = pathlib.Path(f'/proc/{pid}/stat').read_text()\n"
+        "    except OSError: return pid\n"
         # Not the smallest number: they begin again from below.
-        "    return int(pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')')[-1].split()[1])\n"
+        "    return int(stat.rsplit(')')[-1].split()[1])\n"
+        "def send(pid, number):\n"
+        "    try: os.kill(pid, number)\n"
+        "    except ProcessLookupError: pass\n"
         "found = [*filter(inside, pids)]\n"
         f"{statement}\n"
     )

@@ -143,7 +143,11 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(
-    monitors: Sequence[Monitor], *, rules: Path, kubelet: Sequence[Mapping[str, Any]] = ()
+    monitors: Sequence[Monitor],
+    *,
+    rules: Path,
+    kubelet: Sequence[Mapping[str, Any]] = (),
+    evaluation_seconds: int = 5,
 ) -> Iterator[Prometheus]:
     """Run a Prometheus that reads what these PodMonitors select, also pods that come later.
 
@@ -151,6 +155,7 @@ def prometheus(
         monitors: who is read, and how.
         rules: to evaluate.
         kubelet: further scrape configs, as Prometheus writes them.
+        evaluation_seconds: between two evaluations of the rules.
     """
     server = services.find_program("prometheus")
 
@@ -160,7 +165,7 @@ def prometheus(
             "global": {
                 "scrape_interval": f"{INTERVAL_SECONDS}s",
                 "scrape_timeout": f"{INTERVAL_SECONDS}s",
-                "evaluation_interval": "5s",
+                "evaluation_interval": f"{evaluation_seconds}s",
             },
             "rule_files": ["rules.yaml"],
             "scrape_configs": [*_scrape_configs(monitors), *kubelet],

@@ -36,20 +36,28 @@ class Variant:
         return replace(OURS, environment=self.environment, commands=commands or OURS.commands)
 
 
+_ALIKE = {"PYTHONHASHSEED": "0"}
+"""Else one process has other collisions than the next."""
+
+
 def build_variants(collector: str) -> tuple[Variant, ...]:
     """Return them in the order of ``reporting.VARIANTS``."""
     return (
         Variant(
             name=BARE,
-            environment={},
+            environment=_ALIKE,
             api_command=SILENT_GUNICORN,
             worker_command=SILENT_WORKER,
         ),
-        Variant(name=COUNTED, environment={}),
+        Variant(name=COUNTED, environment=_ALIKE),
         Variant(name=AT_ZERO, environment=_tracing(collector, "0")),
         Variant(name=AT_TENTH, environment=_tracing(collector, "0.1")),
     )
 
 
 def _tracing(collector: str, ratio: str) -> dict[str, str]:
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_TRACES_SAMPLER_ARG": ratio}
+    return {
+        **_ALIKE,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+        "OTEL_TRACES_SAMPLER_ARG": ratio,
+    }

@@ -12,6 +12,7 @@ from orchestrator_core.settings import TracingSettings
 from orchestrator_core.spans import (
     add_child,
     begin_trace,
+    child_of,
     child_span,
     context_of,
     current,
@@ -85,8 +86,8 @@ async def test_a_task_has_one_trace_over_its_request_and_its_attempts() -> None:
             pass
         for attempt in ("first", "second"):
             with span_of(context, attempt, kind=SpanKind.CONSUMER, begun_ns=5) as span:
-                add_child(f"claim {attempt}", begun_ns=5, ended_ns=7)
-                with child_span(f"execute {attempt}"):
+                add_child(span, f"claim {attempt}", begun_ns=5, ended_ns=7)
+                with child_of(span, f"execute {attempt}"):
                     pass
                 span.set_attribute("x", 1)
 

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
 from orchestrator_core.logs import speak_of
-from orchestrator_core.spans import add_child, child_span, fail, span_of
+from orchestrator_core.spans import add_child, child_of, fail, span_of
 from orchestrator_core.topology import TASK_QUEUE
 from orchestrator_worker.claiming import Taken
 from orchestrator_worker.executing import Executor, log_context_of
@@ -97,7 +97,7 @@ class Journeys:
         started_at = time.monotonic()
         log = _log.bind(attempt=lease.claim.attempt)
         log.debug("attempt_started")
-        with child_span("execute"):
+        with child_of(span, "execute"):
             outcome = await self._stations.executor.execute(
                 lease.claim, progress=progress, interrupted=lease.interrupted
             )
@@ -108,7 +108,7 @@ class Journeys:
             fail(span, LEASE_LOST)
             log.warning("lease_lost", seconds=round(time.monotonic() - started_at, 3))
             return
-        with child_span("settle"):
+        with child_of(span, "settle"):
             is_recorded = await self._stations.settler.settle(lease, outcome)
         _describe(span, outcome, is_recorded=is_recorded)
         seconds = time.monotonic() - started_at
@@ -134,7 +134,7 @@ def _tell_of(span: Span, claim: Claim, taken: Taken) -> None:
             "orchestrator.task.attempt": claim.attempt,
         }
     )
-    add_child("claim", begun_ns=taken.begun_ns, ended_ns=taken.claimed_ns)
+    add_child(span, "claim", begun_ns=taken.begun_ns, ended_ns=taken.claimed_ns)
 
 
 def _describe(span: Span, outcome: Outcome, *, is_recorded: bool) -> None:
