@@ -127,11 +127,13 @@ def _kubelet() -> Iterator[list[dict[str, Any]]]:
 
 
 def _work(platform: Platform, one: Api, other: Api) -> None:
-    """Do for a minute what clients do: submit, follow, read, cancel, fail, come again."""
+    """Do for a minute what people do: submit, follow, read, cancel, fail, delete what is needed."""
     chance, deadline = Random(7), time.monotonic() + LOAD_SECONDS
     stopped = threading.Event()
     following = threading.Thread(target=_follow, args=(platform, one, stopped), daemon=True)
     following.start()
+    # An operator that has started since has changed nothing yet; now it restores this.
+    platform.kubectl("delete", "pdb", f"{platform.name}-api")
     ids = []
     burst_at = time.monotonic() + LOAD_SECONDS / 4
     while time.monotonic() < deadline:

@@ -80,6 +80,14 @@ def test_who_waits_for_a_full_pool_is_told_the_cap_the_place_and_a_time(
     spec = platform.resource()["spec"]["worker"]
     platform.scale_by(max=1)
     try:
+        # Before the operator has heard of it, the pool may grow; and what went before may have
+        # left more than one worker, with room for all.
+        platform.await_ready(seconds=30)
+        wait_until(
+            lambda: len(platform.list("pods", component="worker")) <= 1,
+            seconds=60,
+            what="one worker at most",
+        )
         # Some short ones are measured; the long ones take every slot of the only worker.
         api.await_all_completed(
             [api.submit("demo_sleep", seconds=0.5) for _ in range(4)], seconds=90
