@@ -40,8 +40,11 @@ API = (
     "tests.bench.telemetry.switching_api:app",
 )
 WORKER = ("-m", "tests.bench.telemetry.switching_worker")
-API_SECONDS, DRAIN_TASKS = 150, 200_000
+ROUNDS, ROUND_SECONDS = 14, 8
+"""Short ones: what nobody consumes is rung again after a while, and a round counts messages."""
+DRAIN_TASKS = 120_000
 MIN_BLOCKS = 20
+STORES = ("postgres", "redis", "rabbitmq")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,10 +99,12 @@ async def _measure_api(servers: Servers, folder: Path, environment: Mapping[str,
     async with running_api(
         addresses, own, command=API, environment={**environment, FOLDER_VARIABLE: str(own)}
     ) as api:
-        say(f"API: {API_SECONDS} s")
-        measured = await run_round(api, seconds=API_SECONDS)
-    stores = sum(measured.cpu_seconds[each] for each in ("postgres", "redis", "rabbitmq"))
-    return _find("a submission", own, stores_us=stores / measured.rows * 1e6)
+        rounds = []
+        for number in range(ROUNDS):
+            say(f"API {number + 1} of {ROUNDS}: {ROUND_SECONDS} s")
+            rounds.append(await run_round(api, seconds=ROUND_SECONDS))
+    stores = sum(each.cpu_seconds[name] for each in rounds for name in STORES)
+    return _find("a submission", own, stores_us=stores / sum(each.rows for each in rounds) * 1e6)
 
 
 async def _measure_workers(

@@ -15,8 +15,8 @@ from orchestrator_api.request_log import RequestLog
 from orchestrator_api.settings import read_process_settings
 from tests.bench.telemetry.switching import Switcher
 
-SLICE_SECONDS = 1.0
-"""A request is under way for a twentieth of that."""
+SLICE_SECONDS = 0.5
+"""A request is under way for a tenth of that."""
 
 
 class _SwitchedLog(RequestLog):
