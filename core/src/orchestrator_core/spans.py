@@ -166,16 +166,16 @@ def span_of(
 
 def child_span(name: str, *, kind: SpanKind = SpanKind.INTERNAL) -> AbstractContextManager[Span]:
     """Be in a child of the current span, if there is one."""
-    if _on_end is None or not (parent := trace.get_current_span()).is_recording():
-        return _NOTHING
-    return RecordedSpan(name, _parent_of(parent), _on_end, kind=kind)
+    return _NOTHING if _on_end is None else child_of(trace.get_current_span(), name, kind=kind)
 
 
-def child_of(parent: Span, name: str) -> AbstractContextManager[Span]:
+def child_of(
+    parent: Span, name: str, *, kind: SpanKind = SpanKind.INTERNAL
+) -> AbstractContextManager[Span]:
     """Be in a child of ``parent``: for who has it at hand, five times as fast as to look for it."""
     if _on_end is None or not parent.is_recording():
         return _NOTHING
-    return RecordedSpan(name, _parent_of(parent), _on_end, kind=SpanKind.INTERNAL)
+    return RecordedSpan(name, _parent_of(parent), _on_end, kind=kind)
 
 
 def add_child(parent: Span, name: str, *, begun_ns: int, ended_ns: int) -> None:

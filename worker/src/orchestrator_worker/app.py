@@ -136,7 +136,8 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
         worker.consuming.stop()
         # A claim under way is worth waiting for: given up, it would cost its task an attempt.
         await asyncio.wait({consuming}, timeout=STOP_SECONDS)
-        await end([consuming])
+        # Not waited for yet: a broker that does not answer must not hold up who drains.
+        consuming.cancel()
         await drain(
             worker.journeys,
             stations.leases,
@@ -144,4 +145,4 @@ async def run(worker: Worker, resources: Resources, *, drain_seconds: float) -> 
             hurried=worker.signals.hurried,
         )
         await worker.reporter.report()
-        await end(background)
+        await end([consuming, *background])
