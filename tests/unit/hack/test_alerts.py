@@ -4,7 +4,6 @@ promtool plays the series to the rules as they are committed.
 """
 
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,8 @@ import yaml
 from hack.monitoring.alerts import ALERTS, RUNBOOK
 from hack.monitoring.writing import CHART, RULES
 from orchestrator_operator.crd import build_crd
+from promtool import promtool
 
-PROMTOOL_SECONDS = 30
 COMMITTED = CHART / RULES
 AUTOSCALER = 'namespace="team", name="demo", pod="operator-1"'
 POD = 'namespace="team", app_kubernetes_io_instance="demo", pod="demo-1"'
@@ -180,17 +179,6 @@ FAULTS = {
 def rules() -> dict[str, dict[str, Any]]:
     [group] = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))["groups"]
     return {rule["alert"]: rule for rule in group["rules"]}
-
-
-def promtool(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        ["promtool", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PROMTOOL_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def a_test(name: str, fault: Fault) -> dict[str, Any]:
