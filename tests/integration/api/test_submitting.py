@@ -12,7 +12,7 @@ from api_clients import User, a_task, list_task_ids, read_task, serving
 from orchestrator_api.settings import ProcessSettings
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.settings import AmqpSettings
-from rung_bells import rung_until
+from rung_bells import listening
 
 WISH = {"task_type": "IMAGE_RESIZE", "payload": {"width": 640}}
 
@@ -82,12 +82,13 @@ async def test_the_bell_rings_at_once_only_for_what_is_due(
     times = [now + timedelta(hours=1), None, now - timedelta(hours=1), now + timedelta(days=1)]
     wishes = [{**WISH, "run_at": each and each.isoformat()} for each in times]
 
-    answer = await submit(client, user, {"tasks": wishes}, path="/api/v1/tasks/batch")
-    single = await a_task(client, user)
+    async with listening(amqp_settings) as rung_until:
+        answer = await submit(client, user, {"tasks": wishes}, path="/api/v1/tasks/batch")
+        single = await a_task(client, user)
 
-    ids = [task["task_id"] for task in answer.json()["tasks"]]
-    # The single one rings last, so whatever rings at all has rung by then.
-    assert await rung_until(amqp_settings, single) == {ids[1], ids[2], single}
+        ids = [task["task_id"] for task in answer.json()["tasks"]]
+        # The single one rings last, so whatever rings at all has rung by then.
+        assert await rung_until(single) == {ids[1], ids[2], single}
 
 
 async def test_the_same_request_again_has_the_same_answer_and_makes_nothing(

@@ -12,7 +12,7 @@ from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.settings import AmqpSettings
 from orchestrator_core.tasks import ErrorCode, TaskId
-from rung_bells import rung_until
+from rung_bells import listening
 
 FAILED = Failed(ErrorCode.HANDLER_ERROR, "no")
 DONE = Succeeded(ResultFile(content=b"x", content_type="text/plain", file_name="x.txt"))
@@ -43,9 +43,10 @@ async def test_the_bell_rings_for_a_retry(
     failed = await a_task(client, user)
     await end_task(database, failed, FAILED)
 
-    answer = await client.post(f"/api/v1/tasks/{failed}/retry", headers=user.headers)
+    async with listening(amqp_settings) as rung_until:
+        answer = await client.post(f"/api/v1/tasks/{failed}/retry", headers=user.headers)
 
-    assert await rung_until(amqp_settings, answer.json()["task_id"])
+        assert await rung_until(answer.json()["task_id"])
 
 
 async def test_only_a_failed_task_runs_again(
