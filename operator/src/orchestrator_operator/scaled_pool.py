@@ -9,6 +9,7 @@ After: ``scaling`` decides and writes the worker Deployment's replicas; ``record
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from pydantic import SecretStr
 
@@ -78,23 +79,24 @@ class ScaledPool:
         self._scaler: Scaler | None = None
         self._target = ScalingTarget()
         """Of the last steering."""
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        """The newest scales; those before it are on their way out."""
 
     def steer(self, resource: Manifest, context: Context) -> None:
         """Take the present spec and credentials; start if not yet running."""
         settings = to_postgres_settings(context)
         self._target = target = to_target(context.spec)
         serves = (context.uid, settings)
-        is_running = self._task is not None and not self._task.done()
+        is_running = bool(self._tasks) and not self._tasks[-1].done()
         if self._scaler is not None and is_running and serves == self._serves:
             self._scaler.retarget(target)
             return
-        if self._task is not None:
-            self._task.cancel()
         self._serves = serves
-        self._task = asyncio.create_task(
-            self._scale(settings, target, resource), name=f"scale {context.name}"
+        former = [task for task in self._tasks if not task.done()]
+        task = asyncio.create_task(
+            self._succeed(former, settings, target, resource), name=f"scale {context.name}"
         )
+        self._tasks = [*former, task]
 
     def view(self) -> ScalingView:
         """Return what status says about scaling."""
@@ -117,8 +119,18 @@ class ScaledPool:
 
     async def close(self) -> None:
         """Stop scaling; the workers stay as they are."""
-        if self._task is not None:
-            await end([self._task])
+        await end(self._tasks)
+
+    async def _succeed(
+        self,
+        former: Sequence["asyncio.Task[None]"],
+        settings: PostgresSettings,
+        target: ScalingTarget,
+        resource: Manifest,
+    ) -> None:
+        # Two would set the workers' number against each other.
+        await end(former)
+        await self._scale(settings, target, resource)
 
     async def _scale(
         self, settings: PostgresSettings, target: ScalingTarget, resource: Manifest
