@@ -9,12 +9,11 @@ After: its end hands it to the queue of those that wait for the collector.
 
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from random import randbytes
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET = Status(StatusCode.UNSET)
+CURRENT: "ContextVar[RecordedSpan | None]" = ContextVar("orchestrator_span", default=None)
+"""What happens now is a part of it. A variable of ours, because every statement asks it, traced or
+not, and the SDK's context takes twenty times as long."""
 
 
 class Parent(NamedTuple):
@@ -67,7 +69,7 @@ class RecordedSpan(Span):
         self._context: SpanContext | None = None
 
     def __enter__(self) -> Self:
-        self._token = otel_context.attach(trace.set_span_in_context(self))
+        self._token = CURRENT.set(self)
         return self
 
     def __exit__(
@@ -76,7 +78,7 @@ class RecordedSpan(Span):
         error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        otel_context.detach(self._token)
+        CURRENT.reset(self._token)
         if isinstance(error, Exception):
             self.set_status(Status(StatusCode.ERROR, type(error).__name__))
         self.end()
@@ -142,13 +144,6 @@ class RecordedSpan(Span):
     ) -> None:
         """Say that it failed; a stack trace may hold what is not for a collector."""
         self.set_status(Status(StatusCode.ERROR, type(exception).__name__))
-
-
-def to_parent(context: SpanContext) -> Parent:
-    """Return a span of the SDK, such as a handler makes, as a parent."""
-    return Parent(
-        context.trace_id.to_bytes(16), context.span_id.to_bytes(8), is_remote=context.is_remote
-    )
 
 
 def _to_span_context(parent: Parent) -> SpanContext:

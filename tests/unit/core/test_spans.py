@@ -5,6 +5,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode
 
 from orchestrator_core import spans
@@ -18,6 +19,7 @@ from orchestrator_core.spans import (
     current,
     current_context,
     exporting,
+    shown_to_sdk,
     span_of,
     spans_of,
 )
@@ -106,6 +108,38 @@ async def test_a_task_has_one_trace_over_its_request_and_its_attempts() -> None:
     claim = recorded.one("claim first")
     assert (claim.start_time, claim.end_time) == (5, 7)
     assert recorded.one("first").start_time == 5
+
+
+async def test_spans_that_a_handler_makes_itself_are_children_of_its_attempt() -> None:
+    tracer = TracerProvider().get_tracer("of a handler")
+    async with recording_spans():
+        with (
+            span_of(SAMPLED, "process", kind=SpanKind.CONSUMER) as span,
+            child_of(span, "execute") as executing,
+            shown_to_sdk(executing),
+        ):
+            child = tracer.start_span("its own")
+        with span_of(A_TRACE, "of nobody", kind=SpanKind.CONSUMER) as none, shown_to_sdk(none):
+            stranger = tracer.start_span("its own")
+
+    assert isinstance(child, ReadableSpan)
+    assert child.parent == executing.get_span_context()
+    assert child.get_span_context().trace_id == int(trace_id_of(SAMPLED), 16)
+    assert isinstance(stranger, ReadableSpan)
+    assert stranger.parent is None
+
+
+async def test_what_goes_on_after_its_span_has_ended_is_no_part_of_it() -> None:
+    async with recording_spans() as recorded:
+        _, request = begin_trace("POST", None, ratio=1, chance=Random(1))
+        with current(request):
+            request.end()
+            with child_span("late"):
+                pass
+        with child_span("later"):
+            pass
+
+    assert recorded.parents() == {"POST": None}
 
 
 async def test_what_fails_for_many_fails_for_each() -> None:

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
 from orchestrator_core.logs import speak_of
-from orchestrator_core.spans import add_child, child_of, fail, span_of
+from orchestrator_core.spans import add_child, child_of, fail, shown_to_sdk, span_of
 from orchestrator_core.topology import TASK_QUEUE
 from orchestrator_worker.claiming import Taken
 from orchestrator_worker.executing import Executor, log_context_of
@@ -97,7 +97,7 @@ class Journeys:
         started_at = time.monotonic()
         log = _log.bind(attempt=lease.claim.attempt)
         log.debug("attempt_started")
-        with child_of(span, "execute"):
+        with child_of(span, "execute") as executing, shown_to_sdk(executing):
             outcome = await self._stations.executor.execute(
                 lease.claim, progress=progress, interrupted=lease.interrupted
             )
