@@ -1,13 +1,7 @@
 """What is measured has few series, whoever submits whatever: no label holds a user or a task."""
 
-from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry
-
-from orchestrator_api.metrics import Metrics as ApiMetrics
+from measured import labels_of, registries
 from orchestrator_operator.metrics import SCALING
-from orchestrator_operator.metrics import Metrics as OperatorMetrics
-from orchestrator_worker.metrics import Metrics as WorkerMetrics
 
 LABELS = {
     "app": "three processes",
@@ -32,24 +26,6 @@ LABELS = {
 """Every label that a metric may have, and why it has few values."""
 OF_PYTHON = {"generation", "implementation", "major", "minor", "patchlevel"}
 """Of the client library's own collectors: the interpreter and its garbage collector."""
-
-
-def registries() -> dict[str, CollectorRegistry]:
-    return {
-        "api": ApiMetrics().registry,
-        "worker": WorkerMetrics().registry,
-        "operator": OperatorMetrics(dict).registry,
-    }
-
-
-def labels_of(registry: CollectorRegistry) -> Iterator[tuple[str, str]]:
-    """Yield metrics with each of their labels, also of those that count nothing yet."""
-    for collector in [*registry._collector_to_names]:  # noqa: SLF001 - a test of ours
-        for label in getattr(collector, "_labelnames", ()):
-            yield getattr(collector, "_name", ""), label
-    for family in registry.collect():
-        for sample in family.samples:
-            yield from ((family.name, label) for label in sample.labels if label != "le")
 
 
 def test_every_label_is_one_of_those_that_have_few_values() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
+from orchestrator_core.counting import Counter, CounterFamily, Histogram, HistogramFamily
 from orchestrator_core.metrics import StoreMetrics, new_registry
 from orchestrator_core.spans import Exemplar
 
@@ -33,7 +34,7 @@ class LimitMetrics:
     """Of the rate limits."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        decisions = Counter(
+        decisions = CounterFamily(
             "orchestrator_api_rate_limit_decisions_total",
             "Requests that a rate limit let through or refused.",
             ("scope", "decision", "source"),
@@ -72,16 +73,16 @@ class EventMetrics:
             "Streams and long polls under way.",
             registry=registry,
         )
-        self._read = Counter(
+        self._read = CounterFamily(
             "orchestrator_api_events_read_total",
             "Events that were read for those who follow tasks.",
             registry=registry,
-        )
-        self._behind = Counter(
+        ).labels()
+        self._behind = CounterFamily(
             "orchestrator_api_event_watchers_behind_total",
             "Times that a stream had more to tell than may wait, and went back to the history.",
             registry=registry,
-        )
+        ).labels()
 
     def count_read(self, count: int) -> None:
         """Count ``count`` events."""
@@ -100,13 +101,13 @@ class RequestMetrics:
     """Of requests: how many, how they ended, how long they took."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
+        self._requests = CounterFamily(
             "orchestrator_api_requests_total",
             "Requests that were answered, by route and status; 499: the client hung up before.",
             ("method", "route", "status"),
             registry=registry,
         )
-        self._seconds = Histogram(
+        self._seconds = HistogramFamily(
             "orchestrator_api_request_duration_seconds",
             "Time until a request was answered completely; of a stream, as long as it was open.",
             ("method", "route"),
@@ -136,18 +137,18 @@ class TaskMetrics:
     """Of submissions."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._submitted = Counter(
+        self._submitted = CounterFamily(
             "orchestrator_api_tasks_submitted_total",
             "Tasks that were accepted; a repeated Idempotency-Key makes none.",
             ("task_type",),
             registry=registry,
         )
-        self._batches = Histogram(
+        self._batches = HistogramFamily(
             "orchestrator_api_submission_batch_size",
             "Tasks that went into Postgres with one statement.",
             buckets=BATCH_BUCKETS,
             registry=registry,
-        )
+        ).labels()
 
     def count_submitted(self, task_types: Sequence[str]) -> None:
         """Count what one statement inserted."""
@@ -160,29 +161,29 @@ class RingMetrics:
     """Of the doorbell: sweeps, for how many tasks it rang, and for whom nobody rings again."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        sweeps = Counter(
+        sweeps = CounterFamily(
             "orchestrator_api_sweeps_total",
             "Sweeps, by how they ended; store_away: Postgres or RabbitMQ did not answer.",
             ("outcome",),
             registry=registry,
         )
-        rings = Counter(
+        rings = CounterFamily(
             "orchestrator_api_rings_total",
             "Tasks that were rung for. fresh: just committed. due: their time came, or their lease"
             " ended. missing: fewer messages than tasks. overtaken: later ones ran before them.",
             ("reason",),
             registry=registry,
         )
-        self._left = Counter(
+        self._left = CounterFamily(
             "orchestrator_api_fresh_rings_left_total",
             "Fresh tasks that a sweep has to ring for, because RabbitMQ did not take the message.",
             registry=registry,
-        )
-        self._lost = Counter(
+        ).labels()
+        self._lost = CounterFamily(
             "orchestrator_api_tasks_lost_total",
             "Tasks that a sweep failed because the worker of their last attempt was lost.",
             registry=registry,
-        )
+        ).labels()
         # A rate over what has not happened yet is 0 and not nothing.
         self._sweeps = {each: sweeps.labels(each) for each in _SWEEP_ENDS}
         self._rings = {each: rings.labels(each) for each in _RING_REASONS}

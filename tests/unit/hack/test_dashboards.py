@@ -13,10 +13,8 @@ from dashboard_queries import Asked, fill, labels_in, metrics_in, of_alerts, of_
 from hack.monitoring.dashboards import DASHBOARDS
 from hack.monitoring.panels import GRID_COLUMNS
 from hack.monitoring.writing import CHART, find_stale, main, render
-from orchestrator_api.metrics import Metrics as ApiMetrics
+from measured import labels_of, registries
 from orchestrator_operator.metrics import SCALING
-from orchestrator_operator.metrics import Metrics as OperatorMetrics
-from orchestrator_worker.metrics import Metrics as WorkerMetrics
 from promtool import promtool
 
 FILES = sorted((CHART / "files/dashboards").glob("*.json"))
@@ -62,12 +60,7 @@ NOT_SHOWN = {
 
 def ours() -> set[str]:
     """Return every name of ours under which a process has samples."""
-    registries = [
-        ApiMetrics().registry,
-        WorkerMetrics().registry,
-        OperatorMetrics(dict).registry,
-    ]
-    families = [family for registry in registries for family in registry.collect()]
+    families = [family for registry in registries().values() for family in registry.collect()]
     return {
         f"{family.name}{suffix}" for family in families for suffix in SAMPLES.get(family.type, ())
     } | {f"orchestrator_autoscaler_{name}" for name in SCALING}
@@ -217,15 +210,9 @@ def test_everything_that_we_measure_is_in_a_panel() -> None:
 
 @pytest.mark.parametrize("asked", [*of_dashboards(), *of_alerts()], ids=lambda each: each.where)
 def test_labels_that_are_asked_for_are_there(asked: Asked) -> None:
-    measured = {
-        label
-        for registry in (
-            ApiMetrics().registry,
-            WorkerMetrics().registry,
-            OperatorMetrics(dict).registry,
-        )
-        for collector in [*registry._collector_to_names]  # noqa: SLF001 - a test of ours
-        for label in getattr(collector, "_labelnames", ())
-    } | {"name", "le"}
+    measured = {label for registry in registries().values() for _, label in labels_of(registry)} | {
+        "name",
+        "le",
+    }
 
     assert labels_in(asked.expression) - measured - OF_THE_TARGET - OF_OTHERS == set()

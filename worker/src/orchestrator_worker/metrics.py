@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from orchestrator_core.attempts import Claim, Failed, HandedBack, Outcome, RetryAfter, Succeeded
+from orchestrator_core.counting import Counter, CounterFamily, Histogram, HistogramFamily
 from orchestrator_core.metrics import StoreMetrics, new_registry
 from orchestrator_core.spans import exemplar_of
 from orchestrator_worker.slots import Slots
@@ -47,39 +48,39 @@ class Metrics:
         self.registry = new_registry(app="worker", version=version("orchestrator-worker"))
         self.stores = StoreMetrics(self.registry)
         self._by_type: dict[str, _OfType] = {}
-        self._attempts = Counter(
+        self._attempts = CounterFamily(
             "orchestrator_worker_attempts_total",
             "Attempts that ended. lease_lost: the task was cancelled, or another attempt has it;"
             " refused: it ended too late for its outcome to count.",
             ("task_type", "outcome"),
             registry=self.registry,
         )
-        self._seconds = Histogram(
+        self._seconds = HistogramFamily(
             "orchestrator_worker_attempt_duration_seconds",
             "From claim to settlement.",
             ("task_type",),
             buckets=RUN_BUCKETS,
             registry=self.registry,
         )
-        self._waits = Histogram(
+        self._waits = HistogramFamily(
             "orchestrator_worker_task_wait_seconds",
             "From when a task was due to its claim, for first attempts.",
             ("task_type",),
             buckets=WAIT_BUCKETS,
             registry=self.registry,
         )
-        self._claimed = Histogram(
+        self._claimed = HistogramFamily(
             "orchestrator_worker_claim_batch_size",
             "Tasks that were claimed with one statement.",
             buckets=BATCH_BUCKETS,
             registry=self.registry,
-        )
-        self._settled = Histogram(
+        ).labels()
+        self._settled = HistogramFamily(
             "orchestrator_worker_settlement_batch_size",
             "Outcomes that were recorded with one statement.",
             buckets=BATCH_BUCKETS,
             registry=self.registry,
-        )
+        ).labels()
         self._slots = Gauge(
             "orchestrator_worker_slots",
             "Attempts that may run at once.",
