@@ -9,10 +9,11 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import services
 from hack.services import LOGS, SERVERS
@@ -28,9 +29,10 @@ from tests.bench.engine.systems import OURS
 from tests.bench.engine.workers import publish_types
 from tests.bench.rounds import run_round
 from tests.bench.stores import Addresses, Servers, make_database, make_vhost, running_servers
+from tests.bench.telemetry.promises import PROMISES, Promise
 from tests.bench.telemetry.reporting import Finding, build_report, find_faults
 from tests.bench.telemetry.slices import read_blocks
-from tests.bench.telemetry.switching import FOLDER_VARIABLE
+from tests.bench.telemetry.switching import to_environment
 from tests.bench.wrk import BenchError
 
 PROGRAMS = (*SERVERS, Program("wrk", "wrk"))
@@ -42,8 +44,10 @@ API = (
 WORKER = ("-m", "tests.bench.telemetry.switching_worker")
 ROUNDS, ROUND_SECONDS = 14, 8
 """Short ones: what nobody consumes is rung again after a while, and a round counts messages."""
-DRAIN_TASKS = 120_000
+DRAINS, DRAIN_TASKS = 2, 120_000
+"""The workers are frozen while so many are submitted: RabbitMQ waits half a minute for them."""
 MIN_BLOCKS = 20
+COLLECTOR_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 STORES = ("postgres", "redis", "rabbitmq")
 
 
@@ -58,24 +62,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             collecting() as collector,
             tempfile.TemporaryDirectory() as folder,
         ):
-            tracing = {
-                "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
-                "OTEL_TRACES_SAMPLER_ARG": "0.1",
+            found = {
+                promise: [
+                    asyncio.run(measure(servers, Path(folder), collector, promise))
+                    for measure in (_measure_api, _measure_workers)
+                ]
+                for promise in PROMISES
             }
-            findings = [
-                asyncio.run(measure(servers, Path(folder), tracing))
-                for measure in (_measure_api, _measure_workers)
-            ]
     except ToolError as error:
         warn(explain(error))
         return 1
     except (BenchError, ServiceError) as error:
         warn(f"bench-telemetry: {error}")
         return 1
-    report = build_report(findings)
+    report = build_report(found)
     RESULTS.write_text(report, encoding="utf-8")
     say(report)
-    faults = find_faults(findings)
+    faults = find_faults(found)
     for fault in faults:
         warn(f"bench-telemetry: {fault}")
     return 1 if faults else 0
@@ -93,39 +96,44 @@ def collecting() -> Iterator[str]:
         process.wait()
 
 
-async def _measure_api(servers: Servers, folder: Path, environment: Mapping[str, str]) -> Finding:
-    own = _make_own(folder, "api")
-    addresses = Addresses(servers=servers, name="api", redis_database=0)
-    async with running_api(
-        addresses, own, command=API, environment={**environment, FOLDER_VARIABLE: str(own)}
-    ) as api:
+async def _measure_api(servers: Servers, folder: Path, collector: str, promise: Promise) -> Finding:
+    name = f"api_{PROMISES.index(promise)}"
+    own = _make_own(folder, name)
+    addresses = Addresses(servers=servers, name=name, redis_database=0)
+    environment = {COLLECTOR_VARIABLE: collector, **to_environment(promise, own)}
+    async with running_api(addresses, own, command=API, environment=environment) as api:
         rounds = []
         for number in range(ROUNDS):
-            say(f"API {number + 1} of {ROUNDS}: {ROUND_SECONDS} s")
+            say(f"{promise.variant}, API {number + 1} of {ROUNDS}: {ROUND_SECONDS} s")
             rounds.append(await run_round(api, seconds=ROUND_SECONDS))
     stores = sum(each.cpu_seconds[name] for each in rounds for name in STORES)
-    return _find("a submission", own, stores_us=stores / sum(each.rows for each in rounds) * 1e6)
+    stores_us = stores / sum(each.rows for each in rounds) * 1e6
+    return _find("a submission", own, promise, stores_us=stores_us)
 
 
 async def _measure_workers(
-    servers: Servers, folder: Path, environment: Mapping[str, str]
+    servers: Servers, folder: Path, collector: str, promise: Promise
 ) -> Finding:
-    own = _make_own(folder, "workers")
+    name = f"workers_{PROMISES.index(promise)}"
+    own = _make_own(folder, name)
     system = replace(
         OURS,
-        environment={**environment, FOLDER_VARIABLE: str(own)},
+        environment={COLLECTOR_VARIABLE: collector, **to_environment(promise, own)},
         commands=[WORKER] * len(OURS.commands),
     )
-    addresses = Addresses(servers=servers, name="workers", redis_database=0)
+    addresses = Addresses(servers=servers, name=name, redis_database=0)
     await make_database(addresses, *system.schema)
     make_vhost(addresses, system.queue_arguments or None)
     publish_types(OURS, addresses, own)
-    say(f"workers: {DRAIN_TASKS} tasks")
-    cell = await drain(Place(system=system, addresses=addresses, folder=own), tasks=DRAIN_TASKS)
-    if faults := cell.find_faults():
-        raise BenchError(faults[0])
-    stores = sum(cell.cpu_us[each] for each in ("postgres", "rabbitmq"))
-    return _find("a task", own, stores_us=stores)
+    place = Place(system=system, addresses=addresses, folder=own)
+    stores_us = []
+    for number in range(DRAINS):
+        say(f"{promise.variant}, workers {number + 1} of {DRAINS}: {DRAIN_TASKS} tasks")
+        cell = await drain(place, tasks=DRAIN_TASKS)
+        if faults := cell.find_faults():
+            raise BenchError(faults[0])
+        stores_us.append(sum(cell.cpu_us[each] for each in ("postgres", "rabbitmq")))
+    return _find("a task", own, promise, stores_us=mean(stores_us))
 
 
 def _make_own(folder: Path, name: str) -> Path:
@@ -134,8 +142,8 @@ def _make_own(folder: Path, name: str) -> Path:
     return own
 
 
-def _find(work: str, folder: Path, *, stores_us: float) -> Finding:
-    blocks = read_blocks(folder)
+def _find(work: str, folder: Path, promise: Promise, *, stores_us: float) -> Finding:
+    blocks = read_blocks(folder, promise)
     if len(blocks) < MIN_BLOCKS:
         raise BenchError(f"{work}: {len(blocks)} busy blocks, wanted {MIN_BLOCKS}; see {folder}")
     return Finding(work=work, blocks=blocks, stores_us=stores_us)

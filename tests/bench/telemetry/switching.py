@@ -2,9 +2,9 @@
 
 Two processes of the same code differ by some percent for as long as they live, by where their
 memory lies, and this machine's speed changes by the second. So the variants take turns within one
-process, and each is held against the others of its block.
+process, and each is held against the other of its block.
 
-Before: ``switching_api`` and ``switching_worker`` run a process that traces one request in ten.
+Before: ``switching_api`` and ``switching_worker`` run a process with a collector.
 After: ``slices`` reads what each slice took.
 """
 
@@ -13,33 +13,42 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from orchestrator_core import spans
-from tests.bench.telemetry.slices import AT_TENTH, AT_ZERO, BARE, VARIANTS, Slice
+from orchestrator_core.counting import Counter, Histogram
+from tests.bench.telemetry.promises import AT_TENTH, AT_ZERO, BARE, Promise
+from tests.bench.telemetry.slices import Slice
 
 FOLDER_VARIABLE = "ORCHESTRATOR_BENCH_SLICES"
-_LOUD = ((Counter, "inc", Counter.inc), (Gauge, "set", Gauge.set))
-_OBSERVE = Histogram.observe
+VARIANTS_VARIABLE = "ORCHESTRATOR_BENCH_VARIANTS"
+_LOUD = (
+    (Counter, "inc", Counter.inc),
+    (Gauge, "set", Gauge.set),
+    (Histogram, "observe", Histogram.observe),
+)
+
+
+def to_environment(promise: Promise, folder: Path) -> dict[str, str]:
+    """Return the variables that a process needs to take turns."""
+    return {
+        FOLDER_VARIABLE: str(folder),
+        VARIANTS_VARIABLE: f"{promise.variant},{promise.beside}",
+        "OTEL_TRACES_SAMPLER_ARG": str(promise.sampling_ratio),
+    }
 
 
 class Switcher:
     """Lets the variants take turns, in another order each time."""
 
-    def __init__(self, *, slice_seconds: float, trace: Callable[[bool], None]) -> None:
-        """Take what differs between API and worker.
-
-        Args:
-            slice_seconds: of a turn; what is under way at its end counts for the next one.
-            trace: called with whether one request in ten is traced from now on, or none.
-        """
+    def __init__(self, *, slice_seconds: float) -> None:
+        """Take how long a turn is; what is under way at its end counts for the next one."""
+        self._variants = os.environ[VARIANTS_VARIABLE].split(",")
         self._path = Path(os.environ[FOLDER_VARIABLE]) / f"{os.getpid()}.jsonl"
         self._slice_seconds = slice_seconds
-        self._trace = trace
         self._units = 0
 
     def count(self) -> None:
@@ -56,17 +65,15 @@ class Switcher:
         clock = time.pthread_getcpuclockid(exporter.ident)
         with self._path.open("a", encoding="utf-8", buffering=1) as output:
             while True:
-                for variant in chance.sample(VARIANTS, len(VARIANTS)):
+                for variant in chance.sample(self._variants, len(self._variants)):
                     _silence(variant == BARE)
                     spans._on_end = take if variant in (AT_ZERO, AT_TENTH) else None  # noqa: SLF001
-                    self._trace(variant == AT_TENTH)
                     self._units, process, export = 0, time.process_time(), time.clock_gettime(clock)
                     await asyncio.sleep(self._slice_seconds)
                     exporting = time.clock_gettime(clock) - export
                     found = Slice(
                         variant=variant,
                         units=self._units,
-                        # Spans are sent some slices later: that is no other variant's cost.
                         own_seconds=time.process_time() - process - exporting,
                         exporting_seconds=exporting,
                     )
@@ -77,7 +84,6 @@ def _silence(is_silent: bool) -> None:  # noqa: FBT001 - one of two states
     """Make every metric of this process deaf, or hear again."""
     for kind, name, usual in _LOUD:
         setattr(kind, name, _ignore if is_silent else usual)
-    Histogram.observe = _ignore if is_silent else _OBSERVE  # type: ignore[method-assign,assignment]
 
 
 def _ignore(*_: object) -> None:

@@ -20,14 +20,13 @@ SLICE_SECONDS = 0.5
 
 
 class _SwitchedLog(RequestLog):
-    """Knows how many are traced, and unlearns it."""
+    """Begins the turns with the first request, and counts them."""
 
     def __init__(
         self, app: ASGIApp, *, metrics: RequestMetrics, sampling_ratio: float, chance: Random
     ) -> None:
         super().__init__(app, metrics=metrics, sampling_ratio=sampling_ratio, chance=chance)
-        self._ratio = sampling_ratio
-        self._switcher = Switcher(slice_seconds=SLICE_SECONDS, trace=self._trace)
+        self._switcher = Switcher(slice_seconds=SLICE_SECONDS)
         self._switching: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,9 +34,6 @@ class _SwitchedLog(RequestLog):
             self._switching = asyncio.create_task(self._switcher.run())
         await super().__call__(scope, receive, send)
         self._switcher.count()
-
-    def _trace(self, is_traced: bool) -> None:  # noqa: FBT001 - as ``Switcher`` calls it
-        self._sampling_ratio = self._ratio if is_traced else 0.0
 
 
 orchestrator_api.app.RequestLog = _SwitchedLog  # type: ignore[attr-defined]

@@ -1,15 +1,13 @@
 """A worker, with variants that take turns: ``python -m tests.bench.telemetry.switching_worker``.
 
-Before: one task in ten is of a sampled trace.
+Before: tasks are of traces that are sampled as often as the promise says.
 After: it works as always; ``switching`` writes what that took.
 """
 
 import asyncio
 import sys
 
-from orchestrator_core import spans
 from orchestrator_core.ending import end
-from orchestrator_core.tracing import is_sampled
 from orchestrator_worker import app
 from orchestrator_worker.__main__ import main
 from orchestrator_worker.reporting import Totals
@@ -22,7 +20,7 @@ _run, _count = app.run, Totals.count
 
 
 async def _run_switching(worker: Worker, resources: Resources, *, drain_seconds: float) -> None:
-    switcher = Switcher(slice_seconds=SLICE_SECONDS, trace=_trace)
+    switcher = Switcher(slice_seconds=SLICE_SECONDS)
 
     def count(totals: Totals, seconds: float) -> None:
         _count(totals, seconds)
@@ -34,14 +32,6 @@ async def _run_switching(worker: Worker, resources: Resources, *, drain_seconds:
         await _run(worker, resources, drain_seconds=drain_seconds)
     finally:
         await end([switching])
-
-
-def _trace(is_traced: bool) -> None:  # noqa: FBT001 - as ``Switcher`` calls it
-    spans.is_sampled = is_sampled if is_traced else _is_not  # type: ignore[attr-defined,assignment]
-
-
-def _is_not(_: str) -> bool:
-    return False
 
 
 if __name__ == "__main__":
