@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -28,16 +29,22 @@ IN_SECONDS = 120.0
 
 
 class WorkerLog:
-    """Watches how many workers are wanted and ready, and when, beside the test."""
+    """Watches how many workers are wanted and ready, and when, beside the test.
+
+    By one watch: to ask again and again takes a quarter of a machine of two cores.
+    """
 
     def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        columns = 'jsonpath={.spec.replicas} {.status.readyReplicas}{"\\n"}'
+        name = f"{platform.name}-worker"
+        self._command = ["kubectl", "-n", platform.namespace, "get", "deployment", name]
+        self._command += ["--watch", "-o", columns]
         self.seen: list[tuple[float, int, int]] = []
         """Monotonic seconds, wanted, ready; one entry per change."""
 
     def __enter__(self) -> Self:
+        self._kubectl = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
         return self
 
@@ -47,8 +54,9 @@ class WorkerLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stopped.set()
-        self._thread.join(timeout=70)
+        self._kubectl.terminate()
+        self._thread.join(timeout=10)
+        self._kubectl.communicate(timeout=10)
 
     def first_seconds(self, *, wanted: int, since: float) -> float:
         """Return how long after ``since`` so many workers were first wanted."""
@@ -67,12 +75,12 @@ class WorkerLog:
         ]
         return len(list(itertools.groupby(steps)))
 
-    def _watch(self) -> None:
-        while not self._stopped.wait(0.2):
-            deployment = self._platform.get("deployment", f"{self._platform.name}-worker")
+    def _read(self) -> None:
+        assert self._kubectl.stdout is not None
+        for line in self._kubectl.stdout:
             now = time.monotonic()
-            wanted = deployment["spec"]["replicas"]
-            ready = deployment.get("status", {}).get("readyReplicas", 0)
+            # None is ready: the field is missing.
+            wanted, ready = (int(word) for word in (*line.split(), "0")[:2])
             if not self.seen or self.seen[-1][1:] != (wanted, ready):
                 self.seen.append((now, wanted, ready))
 
