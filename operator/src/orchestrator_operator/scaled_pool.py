@@ -85,16 +85,16 @@ class ScaledPool:
     def steer(self, resource: Manifest, context: Context) -> None:
         """Take the present spec and credentials; start if not yet running."""
         settings = to_postgres_settings(context)
-        self._target = target = to_target(context.spec)
+        self._target = to_target(context.spec)
         serves = (context.uid, settings)
         is_running = bool(self._tasks) and not self._tasks[-1].done()
         if self._scaler is not None and is_running and serves == self._serves:
-            self._scaler.retarget(target)
+            self._scaler.retarget(self._target)
             return
         self._serves = serves
         former = [task for task in self._tasks if not task.done()]
         task = asyncio.create_task(
-            self._succeed(former, settings, target, resource), name=f"scale {context.name}"
+            self._scale(settings, resource, former), name=f"scale {context.name}"
         )
         self._tasks = [*former, task]
 
@@ -121,25 +121,20 @@ class ScaledPool:
         """Stop scaling; the workers stay as they are."""
         await end(self._tasks)
 
-    async def _succeed(
+    async def _scale(
         self,
-        former: Sequence["asyncio.Task[None]"],
         settings: PostgresSettings,
-        target: ScalingTarget,
         resource: Manifest,
+        former: Sequence["asyncio.Task[None]"],
     ) -> None:
         # Two would set the workers' number against each other.
         await end(former)
-        await self._scale(settings, target, resource)
-
-    async def _scale(
-        self, settings: PostgresSettings, target: ScalingTarget, resource: Manifest
-    ) -> None:
         # Each has its own: nobody who scales waits for one who tells.
         async with _one_connection(settings) as scaling, _one_connection(settings) as telling:
             recorder = Recorder(PoolStore(telling), self._report)
             workers = KubernetesWorkers(self._cluster, resource=resource, show=recorder.show)
-            self._scaler = Scaler(target=target, source=LoadStore(scaling), actuator=workers)
+            # Steered meanwhile, it begins with the latest.
+            self._scaler = Scaler(target=self._target, source=LoadStore(scaling), actuator=workers)
             recording = asyncio.create_task(recorder.run(), name="record a pool")
             try:
                 await self._scaler.run()

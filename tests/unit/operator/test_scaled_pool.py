@@ -102,6 +102,22 @@ async def test_one_for_a_new_password_begins_when_the_former_has_ended(stage: St
     assert (stage.caps, stage.at_work) == ([3, 5], 0)
 
 
+async def test_steered_while_it_waits_for_the_former_one_begins_with_the_latest(
+    stage: Stage,
+) -> None:
+    pool = ScaledPool(FakeCluster())
+    pool.steer(RESOURCE, capped(3))
+    await until_started(stage, 1)
+
+    pool.steer(RESOURCE, capped(5, database="second"))
+    await asyncio.sleep(0)
+    pool.steer(RESOURCE, capped(7, database="second"))
+    await until_started(stage, 2)
+    await pool.close()
+
+    assert (stage.caps[-1], stage.started, stage.most_at_work) == (7, 2, 1)
+
+
 async def test_closed_while_one_waits_for_another_leaves_none_at_work(stage: Stage) -> None:
     pool = ScaledPool(FakeCluster())
     pool.steer(RESOURCE, capped(3))
