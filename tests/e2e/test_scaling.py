@@ -54,9 +54,11 @@ class WorkerLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        was_watching = self._kubectl.poll() is None
         self._kubectl.terminate()
         self._thread.join(timeout=10)
         self._kubectl.communicate(timeout=10)
+        assert error is not None or was_watching, "what came later was not seen"
 
     def first_seconds(self, *, wanted: int, since: float) -> float:
         """Return how long after ``since`` so many workers were first wanted."""
