@@ -26,7 +26,7 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET = Status(StatusCode.UNSET)
 CURRENT: "ContextVar[RecordedSpan | None]" = ContextVar("orchestrator_span", default=None)
 """What happens now is a part of it. A variable of ours, because every statement asks it, traced or
-not, and the SDK's context takes twenty times as long."""
+not, and the SDK's context takes ten times as long."""
 
 
 class Parent(NamedTuple):
