@@ -31,7 +31,7 @@ IN_SECONDS = 120.0
 class WorkerLog:
     """Watches how many workers are wanted and ready, and when, beside the test.
 
-    By one watch: to ask again and again takes a quarter of a machine of two cores.
+    By one watch: to ask again and again takes a sixth of a machine of two cores.
     """
 
     def __init__(self, platform: Platform) -> None:
