@@ -148,10 +148,11 @@ class Actor:
     async def _grow_claims(self, plan: Plan, observed: Observed, acted: Acted) -> None:
         """Ask for more room where a volume claim has less than the spec says."""
         wanted = {
-            f"{template['metadata']['name']}-{step.manifest['metadata']['name']}-0": template
+            f"{template['metadata']['name']}-{step.key[1]}-{ordinal}": template
             for step in plan.steps
             if step.key[0] == "StatefulSet"
             for template in step.manifest["spec"].get("volumeClaimTemplates", ())
+            for ordinal in range(step.manifest["spec"]["replicas"])
         }
         for claim in observed.claims:
             template = wanted.get(claim["metadata"]["name"])

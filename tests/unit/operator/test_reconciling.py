@@ -375,14 +375,42 @@ async def test_a_grown_volume_grows_and_its_pod_is_not_touched() -> None:
     assert world.condition("Ready")[0] == "True"
 
 
-def a_claim(size: str, world: World) -> Manifest:
+async def test_one_refused_object_keeps_no_other_from_being_mended() -> None:
+    world = await a_settled_world()
+    world.edit(api={"template": {"spec": {"affinity": {"nodeAffinty": {}}}}})
+    world.cluster.remove(("Deployment", NAMESPACE, f"{NAME}-edge"))
+
+    await world.settle()
+
+    assert world.child("Deployment", "edge")
+    assert world.condition("Ready")[0] == "False"
+    assert "nodeAffinty" in world.message("Degraded")
+
+
+async def test_each_volume_of_a_broker_cluster_grows() -> None:
+    world = await a_settled_world({"rabbitmq": {"managed": {"replicas": 3}}})
+    for ordinal in range(3):
+        world.cluster.put(a_claim("1Gi", world, store="rabbitmq", ordinal=ordinal))
+
+    world.edit(rabbitmq={"managed": {"replicas": 3, "storage": {"size": "20Gi"}}})
+    await world.settle()
+
+    sizes = [
+        claim["spec"]["resources"]["requests"]["storage"]
+        for key, claim in world.cluster.objects.items()
+        if key[0] == "PersistentVolumeClaim"
+    ]
+    assert sizes == ["20Gi"] * 3
+
+
+def a_claim(size: str, world: World, *, store: str = "postgres", ordinal: int = 0) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
-            "name": f"data-{NAME}-postgres-0",
+            "name": f"data-{NAME}-{store}-{ordinal}",
             "namespace": NAMESPACE,
-            "labels": world.child("StatefulSet", "postgres")["metadata"]["labels"],
+            "labels": world.child("StatefulSet", store)["metadata"]["labels"],
         },
         "spec": {"resources": {"requests": {"storage": size}}},
     }
