@@ -118,6 +118,14 @@ async def test_a_delete_names_the_uid(cluster: KubernetesCluster, server: Server
         (refusal(429), ClusterUnavailableError),
         (refusal(500), ClusterUnavailableError),
         (lambda _: web.Response(status=502, text="<html>Bad Gateway"), ClusterUnavailableError),
+        (
+            refusal(500, message="failed to create typed patch object (here/it): no such field"),
+            ObjectRefusedError,
+        ),
+        (
+            refusal(500, message='failed calling webhook "x": connection refused'),
+            ObjectRefusedError,
+        ),
         (refusal(403), ObjectRefusedError),
         (refusal(422), ObjectRefusedError),
     ],

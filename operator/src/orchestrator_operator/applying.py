@@ -65,7 +65,7 @@ class ChangedMeanwhileError(ClusterError):
 
 
 class ObjectRefusedError(ClusterError):
-    """The API server understood and said no: invalid, immutable, forbidden, over quota."""
+    """The API server said no to this one: invalid, immutable, forbidden, over quota."""
 
     code = "object_refused"
 
@@ -317,6 +317,9 @@ _STATUS_TOO_MANY = 429
 _STATUS_UNAUTHORIZED = 401
 """A rotated token: the next call reads the new one."""
 _FIRST_SERVER_ERROR_STATUS = 500
+_WORDS_OF_REFUSALS = ("failed to create typed patch object", "failed calling webhook")
+"""A field that no schema has, and a webhook that does not answer, are told with 500: they concern
+this object alone, and the others shall not wait for it."""
 
 
 def _object_path(manifest: Manifest, subresource: str = "") -> str:
@@ -341,7 +344,11 @@ def _error_of(attempted: str, status: int, answer: Manifest) -> ClusterError:
         if answer.get("reason") == "AlreadyExists":
             return AlreadyExistsError(f"{attempted}: {message}")
         return ChangedMeanwhileError(f"{attempted}: {message}")
-    if status in {_STATUS_TOO_MANY, _STATUS_UNAUTHORIZED} or status >= _FIRST_SERVER_ERROR_STATUS:
+    is_unavailable = status in {_STATUS_TOO_MANY, _STATUS_UNAUTHORIZED} or (
+        status >= _FIRST_SERVER_ERROR_STATUS
+        and not any(words in message for words in _WORDS_OF_REFUSALS)
+    )
+    if is_unavailable:
         return ClusterUnavailableError(f"{attempted}: {message}")
     causes = (answer.get("details") or {}).get("causes") or ()
     return ObjectRefusedError(

@@ -221,6 +221,18 @@ async def a_claim_template_is_refused(cluster: Cluster, namespace: str) -> None:
     raise AssertionError("the change of a claim template was not refused")
 
 
+async def an_unknown_field_is_refused(cluster: Cluster, namespace: str) -> None:
+    """What users add to pods is judged by the API server, which says no and not that it is ill."""
+    misspelt = a_deployment(namespace, "misspelt", replicas=0)
+    misspelt["spec"]["template"]["spec"]["affinity"] = {"nodeAffinty": {}}
+    try:
+        await cluster.apply(misspelt, field_manager=OURS)
+    except ObjectRefusedError as error:
+        expect("nodeAffinty" in error.message, f"got {error.message}")
+        return
+    raise AssertionError("a field that no schema has was not refused")
+
+
 def a_stateful_set(namespace: str, size: str) -> Manifest:
     """Return a StatefulSet without pods."""
     claim = {
@@ -285,5 +297,6 @@ PROMISES: tuple[Promise, ...] = (
     a_merge_never_creates,
     an_immutable_selector_is_refused,
     a_claim_template_is_refused,
+    an_unknown_field_is_refused,
     a_service_address_is_refused,
 )

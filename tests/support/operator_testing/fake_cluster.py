@@ -41,6 +41,7 @@ IMMUTABLE_SPEC_FIELDS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "Job": (("template",), "spec.template: Invalid value: field is immutable"),
     "Service": (("clusterIP",), "spec.clusterIPs[0]: may not change once set"),
 }
+AFFINITIES = frozenset({"nodeAffinity", "podAffinity", "podAntiAffinity"})
 IDENTITY = ("name", "namespace", "uid", "resourceVersion", "generation", "managedFields")
 
 
@@ -95,6 +96,7 @@ class FakeCluster:
         before = self.objects.get(key)
         if before is None and subresource:
             raise ObjectRefusedError("apply", status=404, message="not found", causes=())
+        _refuse_unknown(manifest)
         stated = _stated(manifest, subresource)
         manager = f"{field_manager} {subresource}".strip()
         live = before if before is not None else _shell(manifest)
@@ -261,6 +263,14 @@ def _refuse_immutable(before: Manifest, after: Manifest) -> None:
         raise ObjectRefusedError(
             f"apply {after['kind']}", status=422, message=sentence, causes=(sentence,)
         )
+
+
+def _refuse_unknown(manifest: Manifest) -> None:
+    """Of all schemas it knows this one, where the resource's own lets everything pass."""
+    pod = manifest.get("spec", {}).get("template", {}).get("spec", {})
+    for name in (pod.get("affinity") or {}).keys() - AFFINITIES:
+        message = f"failed to create typed patch object: .{name}: field not declared in schema"
+        raise ObjectRefusedError("apply", status=500, message=message, causes=())
 
 
 def _merged(target: Any, patch: Any) -> Any:
