@@ -9,7 +9,6 @@ After: ``manifests`` lead pods to the store, ``scaled_pool`` leads the autoscale
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +39,8 @@ NEEDED: Final = {
     names.RABBITMQ: ("host", "username", "password"),
 }
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}")
+_PORT = re.compile(r"[0-9]{1,5}")
+_UNREADABLE = "uri can't be read; percent-encode user name and password in it, and give one host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +85,33 @@ def bind_external(component: str, external: External, secret: Manifest | None) -
             f" with the keys {needed}, or with uri",
         )
     try:
-        given = {
-            key: base64.b64decode(value, validate=True).decode().strip()
-            for key, value in (secret.get("data") or {}).items()
-        }
-        values = {**_read_uri(component, given.get("uri", "")), **given}
-        return _bind(component, external, values)
-    except (ValueError, binascii.Error) as error:
+        return _bind(component, external, _read(component, secret.get("data") or {}))
+    except ValueError as error:
         return Problem(
             SECRET_INCOMPLETE,
             f"the Secret {name} of spec.{component}.external can't be used: {error}",
         )
+
+
+def read_value(data: Mapping[str, str], key: str) -> str:
+    """Return what a Secret holds under a key, without the blanks around it; empty if nothing.
+
+    Raises:
+        ValueError: it can't be read; names the key and quotes nothing.
+    """
+    try:
+        return base64.b64decode(data.get(key, ""), validate=True).decode().strip()
+    except ValueError:
+        # What the libraries say quotes what they were given, and this ends up in Events.
+        raise ValueError(f"the value of key {key} is not base64 of UTF-8 text") from None
+
+
+def _read(component: str, data: Mapping[str, str]) -> dict[str, str]:
+    in_uri = ("host", "port", "username", "password", PLACES[component])
+    given = {key: read_value(data, key) for key in (*in_uri, AUTHORITY) if key in data}
+    if all(key in given for key in in_uri):
+        return given
+    return {**_read_uri(component, read_value(data, "uri")), **given}
 
 
 def _bind(component: str, external: External, values: Mapping[str, str]) -> Binding:
@@ -106,7 +123,7 @@ def _bind(component: str, external: External, values: Mapping[str, str]) -> Bind
     host, port = values["host"], values.get("port") or str(usual)
     if not _HOST.fullmatch(host):
         raise ValueError("host is neither a name nor an address")
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):  # noqa: PLR2004 - ports
+    if not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):  # noqa: PLR2004 - ports
         raise ValueError("port is no number from 1 to 65535")
     place = values.get(PLACES[component]) or {names.REDIS: "0"}.get(component, VIRTUAL_HOST)
     if component == names.REDIS and not (place.isascii() and place.isdigit()):
@@ -124,10 +141,18 @@ def _bind(component: str, external: External, values: Mapping[str, str]) -> Bind
 
 def _read_uri(component: str, uri: str) -> dict[str, str]:
     """Return what a URI says, by the keys that say the same."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError(_UNREADABLE) from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        # A slash, question mark or hash in the password ended the authority too early: the rest
+        # of it would be taken for the database's name.
+        raise ValueError(_UNREADABLE)
     found = {
-        "host": parts.hostname or "",
-        "port": "" if parts.port is None else str(parts.port),
+        "host": host,
+        "port": "" if port is None else str(port),
         "username": unquote(parts.username or ""),
         "password": unquote(parts.password or ""),
         PLACES[component]: unquote(parts.path.removeprefix("/")),

@@ -118,13 +118,15 @@ def test_without_tls_no_authority_is_needed() -> None:
         (names.REDIS, a_secret(host="a b"), "host is neither a name nor an address"),
         (names.REDIS, a_secret(host="x\nDB_HOST: y"), "host is neither"),
         (names.REDIS, a_secret(host="cache", database="tasks"), "database is no number"),
-        (names.REDIS, a_secret(uri="redis://cache:99999999"), "Port out of range"),
+        (names.REDIS, a_secret(host="cache", port="9" * 5000), "port is no number"),
+        (names.REDIS, a_secret(uri="redis://cache:99999999"), "uri can't be read"),
         (
             names.REDIS,
             {**a_secret(), "data": {"host": base64.b64encode(b"\xff\xfe").decode()}},
-            "can't be used: 'utf-8'",
+            "can't be used: the value of key host is not base64 of UTF-8 text",
         ),
-        (names.REDIS, {**a_secret(), "data": {"host": "%%%"}}, "can't be used"),
+        (names.REDIS, {**a_secret(), "data": {"host": "%%%"}}, "the value of key host is not"),
+        (names.REDIS, {**a_secret(), "data": {"uri": "%%%"}}, "the value of key uri is not"),
     ],
 )
 def test_what_a_secret_lacks_is_said(
@@ -135,6 +137,80 @@ def test_what_a_secret_lacks_is_said(
     assert isinstance(problem, Problem)
     assert problem.reason == "SecretIncomplete"
     assert sentence in problem.message
+
+
+@pytest.mark.parametrize(
+    ("component", "uri"),
+    [
+        (names.POSTGRES, "postgresql://app:CANARY/two@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:CANARY?two@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:CANARY#two@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:123/CANARY@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:123?CANARY@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:123#CANARY@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:p@CANARY/two@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:[CANARY@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:CANARY\u2100two@db:5432/t"),
+        (names.POSTGRES, "postgresql:app:CANARY@db:5432/t"),
+        (names.POSTGRES, "app:CANARY@db:5432/t"),
+        (names.POSTGRES, "postgresql://app:CANARY@db:5432,other:5432/t"),
+        (names.RABBITMQ, "amqp://app:5673/CANARY@mq/"),
+        (names.REDIS, "redis://:CANARY/two@cache:6379/0"),
+        (names.REDIS, "redis://:123/CANARY@cache:6379/0"),
+    ],
+)
+def test_of_a_uri_that_cannot_be_read_nothing_is_told(component: str, uri: str) -> None:
+    problem = bind_external(component, UNPROTECTED, a_secret(uri=uri))
+
+    assert problem == Problem(
+        "SecretIncomplete",
+        f"the Secret theirs of spec.{component}.external can't be used: uri can't be read;"
+        " percent-encode user name and password in it, and give one host",
+    )
+
+
+@pytest.mark.parametrize("key", ["host", "port", "username", "password", "database", "uri"])
+def test_of_a_value_that_cannot_be_read_nothing_is_told(key: str) -> None:
+    secret = a_secret(host="db")
+    secret["data"][key] = base64.b64encode(b"CANARY\xa7").decode()
+
+    problem = bind_external(names.POSTGRES, UNPROTECTED, secret)
+
+    assert problem == Problem(
+        "SecretIncomplete",
+        "the Secret theirs of spec.postgres.external can't be used:"
+        f" the value of key {key} is not base64 of UTF-8 text",
+    )
+
+
+@pytest.mark.parametrize("uri", ["postgresql://app:CANARY/two@db/t", "://[", "%%%"])
+def test_where_all_is_given_the_uri_does_not_matter(uri: str) -> None:
+    secret = a_secret(
+        host="db", port="5432", username="app", password="p", database="tasks", uri=uri
+    )
+
+    found = bind_external(names.POSTGRES, UNPROTECTED, secret)
+
+    assert found == Binding(host="db", port=5432, user="app", password="p", place="tasks")
+
+
+def test_what_nobody_asks_for_may_be_anything() -> None:
+    secret = a_secret(uri="redis://cache")
+    secret["data"]["keystore.p12"] = base64.b64encode(b"\xff\xfe").decode()
+
+    found = bind_external(names.REDIS, UNPROTECTED, secret)
+
+    assert found == Binding(host="cache", port=6379, place="0")
+
+
+def test_a_password_of_a_uri_is_in_no_other_field() -> None:
+    uri = "postgresql://app:p@CANARY%2F%3F%23two@db/tasks"
+
+    found = bind_external(names.POSTGRES, UNPROTECTED, a_secret(uri=uri))
+
+    assert isinstance(found, Binding)
+    assert found.password == "p@CANARY/?#two"
+    assert "CANARY" not in repr(replace(found, password=""))
 
 
 def test_no_password_is_shown() -> None:
