@@ -24,7 +24,7 @@ from orchestrator_operator.manifests.credentials import (
     from_base64,
 )
 from orchestrator_operator.ownership import conflict_with
-from orchestrator_operator.problems import SECRET_INCOMPLETE, Problem
+from orchestrator_operator.problems import NAME_CONFLICT, SECRET_INCOMPLETE, Problem
 from orchestrator_operator.spec import OrchestratorSpec
 
 RANDOM_BYTES = 32
@@ -52,6 +52,9 @@ async def ensure_secrets(
     cluster: Cluster, resource: Manifest, spec: OrchestratorSpec, random: RandomText = random_text
 ) -> EnsuredSecrets | Problem:
     """Make the Secrets that are missing and read the others, also those of others' stores."""
+    taken = _find_taken_name(resource["metadata"]["name"], spec)
+    if taken is not None:
+        return taken
     found: dict[str, Manifest] = {}
     bindings: dict[str, Binding] = {}
     for component in components_with_secrets(spec):
@@ -93,6 +96,20 @@ async def look_at_secrets(
         if isinstance(binding, Binding):
             bindings[component] = binding
     return Credentials(stores=bindings, jwt_secret="", edge_key="")
+
+
+def _find_taken_name(resource: str, spec: OrchestratorSpec) -> Problem | None:
+    """Return which Secret of others has the name of one of ours, and would be written over."""
+    ours = {names.child(resource, component) for component in components_with_secrets(spec)}
+    for component, external in spec.external_stores.items():
+        name = external.secret_ref.name
+        if name in ours:
+            return Problem(
+                NAME_CONFLICT,
+                f"spec.{component}.external names the Secret {name}, a name under which the"
+                " operator keeps its own; give yours another name",
+            )
+    return None
 
 
 async def _read_external(
