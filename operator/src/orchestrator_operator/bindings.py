@@ -94,24 +94,24 @@ def bind_external(component: str, external: External, secret: Manifest | None) -
 
 
 def read_value(data: Mapping[str, str], key: str) -> str:
-    """Return what a Secret holds under a key, without the blanks around it; empty if nothing.
+    """Return the text that a Secret holds under a key, empty if there is none.
 
     Raises:
         ValueError: it can't be read; names the key and quotes nothing.
     """
     try:
-        return base64.b64decode(data.get(key, ""), validate=True).decode().strip()
+        return base64.b64decode(data.get(key, ""), validate=True).decode()
     except ValueError:
         # What the libraries say quotes what they were given, and this ends up in Events.
-        raise ValueError(f"the value of key {key} is not base64 of UTF-8 text") from None
+        raise ValueError(f"the value of key {key!r} is not base64 of UTF-8 text") from None
 
 
 def _read(component: str, data: Mapping[str, str]) -> dict[str, str]:
     in_uri = ("host", "port", "username", "password", PLACES[component])
-    given = {key: read_value(data, key) for key in (*in_uri, AUTHORITY) if key in data}
+    given = {key: read_value(data, key).strip() for key in (*in_uri, AUTHORITY) if key in data}
     if all(key in given for key in in_uri):
         return given
-    return {**_read_uri(component, read_value(data, "uri")), **given}
+    return {**_read_uri(component, read_value(data, "uri").strip()), **given}
 
 
 def _bind(component: str, external: External, values: Mapping[str, str]) -> Binding:

@@ -7,13 +7,20 @@ Before: ``reconciling`` starts to act.
 After: builders derive the rest of each Secret from the value (``manifests.credentials``).
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator_operator import names
 from orchestrator_operator.applying import AlreadyExistsError, Cluster
-from orchestrator_operator.bindings import PORTS, Binding, bind_external, bind_managed
+from orchestrator_operator.bindings import (
+    PORTS,
+    Binding,
+    bind_external,
+    bind_managed,
+    read_value,
+)
 from orchestrator_operator.external import External
 from orchestrator_operator.kinds import SECRET, Manifest
 from orchestrator_operator.manifests.context import Credentials
@@ -21,7 +28,6 @@ from orchestrator_operator.manifests.credentials import (
     SOURCE_KEYS,
     build_new_secret,
     components_with_secrets,
-    from_base64,
 )
 from orchestrator_operator.ownership import conflict_with
 from orchestrator_operator.problems import NAME_CONFLICT, SECRET_INCOMPLETE, Problem
@@ -30,6 +36,9 @@ from orchestrator_operator.spec import OrchestratorSpec
 RANDOM_BYTES = 32
 NOWHERE = Binding(host="", port=0)
 """For a look at a store whose Secret is not read."""
+READ_BY_STORES = frozenset({*PORTS, names.COOKIE})
+"""Whose values become part of a statement, or of a line of a store's configuration."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 RandomText = Callable[[], str]
 
@@ -56,6 +65,7 @@ async def ensure_secrets(
     if taken is not None:
         return taken
     found: dict[str, Manifest] = {}
+    values: dict[str, str] = {}
     bindings: dict[str, Binding] = {}
     for component in components_with_secrets(spec):
         external = spec.external_stores.get(component)
@@ -66,22 +76,19 @@ async def ensure_secrets(
             bindings[component] = binding
             continue
         secret = await _get_or_create(cluster, resource, component, random)
-        problem = _problem_with(secret, resource, component)
-        if problem is not None:
-            return problem
-        found[component] = secret
+        value = _read_own(secret, resource, component)
+        if isinstance(value, Problem):
+            return value
+        found[component], values[component] = secret, value
         if component in PORTS:
-            name, password = resource["metadata"]["name"], _value(secret, component)
-            bindings[component] = bind_managed(name, component, password)
+            bindings[component] = bind_managed(resource["metadata"]["name"], component, value)
     return EnsuredSecrets(
         manifests=found,
         credentials=Credentials(
             stores=bindings,
-            jwt_secret=_value(found[names.JWT], names.JWT),
-            edge_key=_value(found[names.EDGE], names.EDGE),
-            erlang_cookie=_value(found[names.COOKIE], names.COOKIE)
-            if names.COOKIE in found
-            else "",
+            jwt_secret=values[names.JWT],
+            edge_key=values[names.EDGE],
+            erlang_cookie=values.get(names.COOKIE, ""),
         ),
     )
 
@@ -136,19 +143,35 @@ async def _get_or_create(
         return new if made is None else made
 
 
-def _problem_with(secret: Manifest, resource: Manifest, component: str) -> Problem | None:
-    metadata = resource["metadata"]
+def _read_own(secret: Manifest, resource: Manifest, component: str) -> str | Problem:
+    """Return the value that was made once or set by hand, without the blanks around it."""
+    metadata, key = resource["metadata"], SOURCE_KEYS[component]
     conflict = conflict_with(secret, resource=metadata["name"], uid=metadata["uid"])
     if conflict is not None:
         return conflict
-    if _value(secret, component):
-        return None
-    return Problem(
-        SECRET_INCOMPLETE,
-        f"Secret {secret['metadata']['name']} has no key {SOURCE_KEYS[component]!r}; add it,"
-        " or delete the Secret to have a new value made",
-    )
+    told = f"Secret {secret['metadata']['name']}"
+    try:
+        text = read_value(secret.get("data") or {}, key)
+    except ValueError as error:
+        return _not_usable(f"{told} can't be used: {error}; correct it")
+    if not text.strip():
+        return _not_usable(f"{told} has no key {key!r}; add it")
+    if component in READ_BY_STORES and not _is_line(text):
+        return _not_usable(
+            f"{told} can't be used: the value of key {key!r} must be one line without control"
+            " characters, and without blanks around it; correct it"
+        )
+    return text.strip()
 
 
-def _value(secret: Manifest, component: str) -> str:
-    return from_base64((secret.get("data") or {}).get(SOURCE_KEYS[component], ""))
+def _is_line(text: str) -> bool:
+    """Return whether everybody who reads this from a file reads the same.
+
+    Our own programs drop all the blanks around it, a shell only the ends of lines after it.
+    """
+    line = text.rstrip("\n")
+    return line == line.strip() and not _CONTROL.search(line)
+
+
+def _not_usable(found: str) -> Problem:
+    return Problem(SECRET_INCOMPLETE, f"{found}, or delete the Secret to have a new value made")

@@ -123,10 +123,10 @@ def test_without_tls_no_authority_is_needed() -> None:
         (
             names.REDIS,
             {**a_secret(), "data": {"host": base64.b64encode(b"\xff\xfe").decode()}},
-            "can't be used: the value of key host is not base64 of UTF-8 text",
+            "can't be used: the value of key 'host' is not base64 of UTF-8 text",
         ),
-        (names.REDIS, {**a_secret(), "data": {"host": "%%%"}}, "the value of key host is not"),
-        (names.REDIS, {**a_secret(), "data": {"uri": "%%%"}}, "the value of key uri is not"),
+        (names.REDIS, {**a_secret(), "data": {"host": "%%%"}}, "the value of key 'host' is not"),
+        (names.REDIS, {**a_secret(), "data": {"uri": "%%%"}}, "the value of key 'uri' is not"),
     ],
 )
 def test_what_a_secret_lacks_is_said(
@@ -179,7 +179,7 @@ def test_of_a_value_that_cannot_be_read_nothing_is_told(key: str) -> None:
     assert problem == Problem(
         "SecretIncomplete",
         "the Secret theirs of spec.postgres.external can't be used:"
-        f" the value of key {key} is not base64 of UTF-8 text",
+        f" the value of key {key!r} is not base64 of UTF-8 text",
     )
 
 

@@ -1,5 +1,6 @@
 """What nginx is told: whose word the API takes, and how much it may carry."""
 
+import base64
 import re
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from orchestrator_operator import names
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.api import build_api
 from orchestrator_operator.manifests.context import Context
-from orchestrator_operator.manifests.credentials import build_secrets, from_base64
+from orchestrator_operator.manifests.credentials import build_secrets
 from orchestrator_operator.manifests.edge import build_edge, render_config
 from orchestrator_operator.manifests.ingress import build_ingress, public_address
 from orchestrator_operator.manifests.network import build_network_policies
@@ -23,7 +24,7 @@ def secret_of_the_edge(context: Context) -> dict[str, str]:
         for one in build_secrets(context)
         if one["metadata"]["name"] == context.child(names.EDGE)
     ]
-    return {key: from_base64(value) for key, value in secret["data"].items()}
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
 def with_key(key: str) -> Context:

@@ -186,8 +186,3 @@ def rabbitmq_password_hash(password: str) -> str:
 def to_base64(value: str) -> str:
     """Return a value as a Secret's ``data`` holds it."""
     return base64.b64encode(value.encode()).decode()
-
-
-def from_base64(value: str) -> str:
-    """Return the text of a value of a Secret's ``data``."""
-    return base64.b64decode(value).decode()
