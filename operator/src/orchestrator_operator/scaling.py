@@ -125,7 +125,7 @@ class WorkerActuator(Protocol):
         ...
 
     async def emit_event(self, reason: str, message: str, *, is_warning: bool = False) -> None:
-        """Tell the resource's readers what happened."""
+        """Tell the resource's readers what happened; what can't be told stops nothing."""
         ...
 
 
@@ -364,7 +364,7 @@ class Scaler:
         now = self.state
         if now.is_faulty and now.active.reason != before.active.reason:
             await self._actuator.emit_event(now.active.reason, now.reason, is_warning=True)
-        if before.is_faulty and not now.is_faulty:
+        if before.is_faulty and now.active.is_true:
             await self._actuator.emit_event("ScalingResumed", now.active.message)
         if now.limited.is_true and now.limited != before.limited:
             await self._actuator.emit_event(

@@ -16,6 +16,7 @@ from typing import Any, Final
 from orchestrator_operator.applying import Cluster
 from orchestrator_operator.kinds import DEPLOYMENT, POD, Manifest
 from orchestrator_operator.names import AUTOSCALER_FIELD_MANAGER, WORKER, child
+from orchestrator_operator.telling import NORMAL, WARNING, emit
 from orchestrator_operator.worker_pods import ObservedWorkers, WorkerPod
 
 DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
@@ -105,9 +106,9 @@ class KubernetesWorkers:
             )
 
     async def emit_event(self, reason: str, message: str, *, is_warning: bool = False) -> None:
-        """Record an Event about the resource."""
-        type_ = "Warning" if is_warning else "Normal"
-        await self._cluster.emit_event(self._resource, type_=type_, reason=reason, message=message)
+        """Record an Event about the resource; one that can't be written stops nothing."""
+        type_ = WARNING if is_warning else NORMAL
+        await emit(self._cluster, self._resource, type_=type_, reason=reason, message=message)
 
 
 def to_worker_pod(pod: Manifest) -> WorkerPod:

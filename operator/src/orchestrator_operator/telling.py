@@ -1,6 +1,6 @@
 """Telling people: the status, written only when it differs, and Events for what happened.
 
-Before: ``reconciling`` knows what it saw and did.
+Before: ``reconciling`` knows what it saw and did, ``scaling`` what it decided.
 After: ``kubectl get``, ``describe`` and ``events``.
 """
 

@@ -275,6 +275,17 @@ async def test_scaling_resumes_when_the_load_is_back() -> None:
     assert scene.reasons == ["LoadUnavailable!", "ScaledOut", "ScalingResumed", "TooManyReplicas!"]
 
 
+async def test_a_deployment_that_went_while_the_number_was_held_is_no_resumption() -> None:
+    scene = ScalingScene(replicas=3)
+    scene.source.error = AWAY
+    await scene.step()
+    scene.workers.exists = False
+
+    await scene.step()
+
+    assert scene.reasons == ["LoadUnavailable!"]
+
+
 async def test_a_limit_outlives_a_missed_reading() -> None:
     scene = ScalingScene(load=a_load(ready=400))
     await scene.step()

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from operator_testing.fake_cluster import FakeCluster
+from orchestrator_operator.applying import ObjectRefusedError
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers, to_worker_pod
 
@@ -196,6 +198,22 @@ async def test_events_are_about_the_resource(cluster: FakeCluster) -> None:
         ("Warning", "LoadUnavailable", "held"),
     ]
     assert cluster.events[0]["involvedObject"]["uid"] == "uid-of-demo"
+
+
+async def test_an_event_that_is_refused_stops_nothing(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise ObjectRefusedError(
+            "create Event", status=403, message="the namespace is being terminated", causes=()
+        )
+
+    monkeypatch.setattr(cluster, "emit_event", refuse)
+
+    with capture_logs() as logs:
+        await KubernetesWorkers(cluster, resource=RESOURCE).emit_event("ScaledOut", "3→9")
+
+    assert [(line["event"], line["reason"]) for line in logs] == [("event_lost", "ScaledOut")]
 
 
 async def test_every_list_of_pods_is_shown_with_those_that_have_ended(
