@@ -74,7 +74,7 @@ STEP_DEADLINE_SECONDS: Final = 20.0
 MISSED_READINGS: Final = 3
 """A reading or two may get lost in a restart of Postgres; from the third on, status says so."""
 
-NO_WORKERS: Final = Finding("NoWorkers", "there is no worker Deployment yet", is_true=False)
+NO_WORKERS: Final = Finding("NoWorkers", "the resource has no worker Deployment yet", is_true=False)
 QUEUED_SECONDS: Final = 10.0
 """Each new number is a write of status, which every watcher of the resource receives."""
 _NOT_OURS: Final = {
@@ -113,7 +113,7 @@ class WorkerActuator(Protocol):
     """What the loop does to the cluster. Every call has a deadline of its own."""
 
     async def observe_workers(self) -> ObservedWorkers | None:
-        """Look at the worker Deployment and its pods; None when there is no Deployment."""
+        """Look at the worker Deployment and its pods; None when the resource has none."""
         ...
 
     async def set_replicas(self, replicas: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from orchestrator_operator.applying import Cluster
 from orchestrator_operator.kinds import DEPLOYMENT, POD, Manifest
 from orchestrator_operator.names import AUTOSCALER_FIELD_MANAGER, WORKER, child
+from orchestrator_operator.ownership import conflict_with
 from orchestrator_operator.telling import NORMAL, WARNING, emit
 from orchestrator_operator.worker_pods import ObservedWorkers, WorkerPod
 
@@ -62,9 +63,12 @@ class KubernetesWorkers:
         self._name = child(resource["metadata"]["name"], WORKER)
 
     async def observe_workers(self) -> ObservedWorkers | None:
-        """Look at the worker Deployment and its pods; None when there is no Deployment."""
+        """Look at the worker Deployment and its pods; None when the resource has none."""
         deployment = await self._cluster.get(DEPLOYMENT, self._namespace, self._name)
         if deployment is None or "deletionTimestamp" in deployment["metadata"]:
+            return None
+        # A pass reports it; to scale it would be to write what is somebody else's.
+        if self._is_foreign(deployment):
             return None
         selector = deployment["spec"]["selector"]["matchLabels"]
         pods = await self._cluster.list(POD, self._namespace, selector)
@@ -109,6 +113,10 @@ class KubernetesWorkers:
         """Record an Event about the resource; one that can't be written stops nothing."""
         type_ = WARNING if is_warning else NORMAL
         await emit(self._cluster, self._resource, type_=type_, reason=reason, message=message)
+
+    def _is_foreign(self, deployment: Manifest) -> bool:
+        owner = self._resource["metadata"]
+        return conflict_with(deployment, resource=owner["name"], uid=owner["uid"]) is not None
 
 
 def to_worker_pod(pod: Manifest) -> WorkerPod:

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from operator_testing.fake_cluster import FakeCluster
 from orchestrator_operator.applying import ObjectRefusedError
 from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.names import labels
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers, to_worker_pod
 
 LABELS = {"app.kubernetes.io/instance": "demo", "app.kubernetes.io/component": "worker"}
@@ -42,6 +43,10 @@ def a_pod(name: str = "worker-1", **status: Any) -> dict[str, Any]:
 def a_container(*, waiting: str | None = None, **others: Any) -> dict[str, Any]:
     state = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
     return {"name": "worker", "restartCount": 0, "ready": False, "state": state, **others}
+
+
+def an_owner(kind: str, uid: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "name": "demo", "uid": uid, "controller": True}
 
 
 def test_a_ready_pod_tells_when_it_was_made_and_became_ready() -> None:
@@ -109,7 +114,11 @@ def cluster() -> FakeCluster:
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": "demo-worker", "namespace": "team"},
+            "metadata": {
+                "name": "demo-worker",
+                "namespace": "team",
+                "labels": labels("demo", "worker"),
+            },
             "spec": {"replicas": 2, "selector": {"matchLabels": LABELS}, "paused": False},
         }
     )
@@ -162,6 +171,32 @@ async def test_a_rollout_is_seen(
 
 async def test_without_a_deployment_there_are_no_workers() -> None:
     assert await KubernetesWorkers(FakeCluster(), resource=RESOURCE).observe_workers() is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": {"app": "theirs"}},
+        {"ownerReferences": [an_owner("Orchestrator", "uid-of-the-former")]},
+        {"ownerReferences": [an_owner("Rollout", "uid-of-theirs")]},
+    ],
+    ids=["not labelled as ours", "of a former resource", "of somebody else"],
+)
+async def test_a_deployment_of_somebody_else_is_none_of_its_workers(
+    cluster: FakeCluster, changes: dict[str, Any]
+) -> None:
+    deployment = cluster.objects["Deployment", "team", "demo-worker"]
+    cluster.put({**deployment, "metadata": {**deployment["metadata"], **changes}})
+
+    assert await KubernetesWorkers(cluster, resource=RESOURCE).observe_workers() is None
+
+
+async def test_a_deployment_that_the_resource_owns_has_its_workers(cluster: FakeCluster) -> None:
+    deployment = cluster.objects["Deployment", "team", "demo-worker"]
+    owned = {"ownerReferences": [an_owner("Orchestrator", "uid-of-demo")]}
+    cluster.put({**deployment, "metadata": {**deployment["metadata"], **owned}})
+
+    assert await KubernetesWorkers(cluster, resource=RESOURCE).observe_workers() is not None
 
 
 async def test_replicas_are_written_and_owned_and_nothing_else(cluster: FakeCluster) -> None:
