@@ -37,7 +37,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPresence:
-    """A worker process that has reported lately."""
+    """A worker process that has reported lately, or holds a live lease."""
 
     worker_id: UUID
     """New for each process start."""

@@ -97,7 +97,7 @@ class LoadSource(Protocol):
         ...
 
     async def workers(self) -> tuple[WorkerPresence, ...]:
-        """Read which worker processes have reported lately."""
+        """Read which worker processes have reported lately, or hold a lease."""
         ...
 
     async def cordon(self, worker_ids: Collection[UUID]) -> None:

@@ -78,7 +78,7 @@ class ObservedWorkers:
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """What the worker processes of each pod reported lately; a silent pod is missing."""
+    """What the worker processes of each pod do; a pod that is silent and idle is missing."""
 
     processes: dict[str, tuple[WorkerPresence, ...]]
     """By name of pod. A restarted container is a second process, the first ages away."""
@@ -92,7 +92,7 @@ class Occupancy:
         return cls(processes)
 
     def of(self, pod: WorkerPod) -> tuple[WorkerPresence, ...]:
-        """Return the processes of a pod; none of a silent one."""
+        """Return the processes of a pod; none of one that is silent and holds no lease."""
         return self.processes.get(pod.name, ())
 
     def busy_slots(self, pod: WorkerPod) -> int:

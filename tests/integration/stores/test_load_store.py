@@ -205,6 +205,26 @@ async def test_a_worker_shows_its_slots_and_the_leases_that_it_holds(
     assert not presence.is_cordoned
 
 
+async def test_a_silent_worker_is_busy_until_its_lease_ends(
+    database: Database, kept: Kept, tasks: TaskStore, workers: WorkerStore, loads: LoadStore
+) -> None:
+    busy, idle = uuid4(), uuid4()
+    for worker_id in (busy, idle):
+        await workers.report(worker_id, a_report(), pod_name="worker-1")
+    [claim] = await tasks.claim([await kept()], worker_id=busy, lease_seconds=30)
+
+    async with database.answering("let them be silent") as connection:
+        await connection.execute(
+            "UPDATE workers SET seen_at = now() - make_interval(secs => $1::float8)",
+            2 * PRESENCE_SECONDS,
+        )
+    silent = [(each.worker_id, each.busy_slots) for each in await loads.workers()]
+    await tasks.extend_leases([claim], lease_seconds=0)
+
+    assert silent == [(busy, 1)]
+    assert await loads.workers() == ()
+
+
 async def test_a_cordon_reaches_its_worker_with_the_next_report_and_no_other(
     workers: WorkerStore, loads: LoadStore
 ) -> None:

@@ -38,7 +38,10 @@ class LoadStore:
             return Load(**await connection.fetchrow(_SQL["read_load"]))
 
     async def workers(self) -> tuple[WorkerPresence, ...]:
-        """Return the worker processes that reported in the last ten seconds, oldest first."""
+        """Return the worker processes that reported in the last ten seconds or hold a lease.
+
+        Oldest first.
+        """
         async with self._database.answering("list workers") as connection:
             rows = await connection.fetch(_SQL["list_workers"], PRESENCE_SECONDS)
         return tuple(WorkerPresence(**row) for row in rows)

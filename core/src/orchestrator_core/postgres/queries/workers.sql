@@ -101,7 +101,8 @@ SELECT waiting.tasks + expired.tasks AS ready_tasks, leased.tasks AS in_flight_t
 FROM waiting, heads, expired, leased, done;
 
 -- name: list_workers
--- Worker processes seen in the last $1 seconds with the live leases each holds. Uses
+-- Worker processes seen in the last $1 seconds with the live leases each holds. One that is silent
+-- and holds a lease is busy until that ends: it may only be cut off from Postgres. Uses
 -- live_tasks_first_ring, as read_load does. A cordoned worker reports each change of its slots at
 -- once, so what it reports is up to date, and knows of messages that are not yet leases.
 WITH held AS (
@@ -124,5 +125,5 @@ CROSS JOIN LATERAL (
     SELECT w.is_cordoned AND w.cordoned_until > clock_timestamp() AS holds
 ) AS cordon
 LEFT JOIN held ON held.lease_owner = w.worker_id
-WHERE w.seen_at > clock_timestamp() - make_interval(secs => $1::float8)
+WHERE w.seen_at > clock_timestamp() - make_interval(secs => $1::float8) OR held.leases > 0
 ORDER BY w.started_at;
