@@ -173,7 +173,7 @@ def decide(state: LawState, reading: Reading, target: ScalingTarget) -> tuple[La
     state = learn(state, reading)
     terms = weigh(state, reading, target)
     state = remember_wish(state, terms.replicas)
-    limited = _find_limit(terms, reading, target)
+    limited = _find_limit(state, terms, reading, target)
     desired = _within(_rested(terms.replicas, state, reading, target), target)
     current = reading.current_replicas
     goal = _goal(state, reading, target, desired)
@@ -289,12 +289,16 @@ def _within(replicas: int, target: ScalingTarget) -> int:
     return max(target.min_replicas, min(replicas, target.ceiling_replicas))
 
 
-def _find_limit(terms: Terms, reading: Reading, target: ScalingTarget) -> Finding:
-    """Say what keeps the pool smaller than the load asks for."""
+def _find_limit(state: LawState, terms: Terms, reading: Reading, target: ScalingTarget) -> Finding:
+    """Say what keeps the pool smaller than the load asks for.
+
+    A bound limits at once, and until no wish of the window is above it; else a load around it
+    would turn the condition at every other reading.
+    """
     ceiling = target.ceiling_replicas
     if terms.replicas > reading.current_replicas and _is_failing(reading.pods):
         return _limit("WorkersFailing", "more than half of the workers crash or cannot start")
-    if terms.replicas <= ceiling:
+    if state.peak_wish <= ceiling:
         return WITHIN_BOUNDS
     if ceiling < target.max_replicas:
         connections = f"Postgres has connections for {ceiling} workers: raise max_connections"

@@ -328,6 +328,22 @@ def test_max_is_named_when_it_limits() -> None:
     assert decision.limited.message == "the load asks for more than max, 10 workers"
 
 
+@pytest.mark.parametrize("changes", [{}, {"max_replicas": 20, "connection_limit_replicas": 10}])
+def test_a_load_around_the_bound_is_limited_until_the_window_has_passed(
+    changes: dict[str, int],
+) -> None:
+    state, limited_at = LawState(), []
+    for now in range(0, 300, 2):
+        # 11 workers and 10 in turn, and only 10 from the first minute on.
+        load = a_load(ready=85 if now < 60 and now % 4 == 0 else 75)
+        state, decision = decide(state, a_reading(now, load, current=10), a_target(**changes))
+        if decision.limited.is_true:
+            limited_at.append(now)
+
+    last_wish_above = 56
+    assert limited_at == list(range(0, last_wish_above + 120 + 1, 2))
+
+
 def test_the_connections_of_postgres_limit_below_max() -> None:
     target = a_target(connection_limit_replicas=6)
 
