@@ -34,7 +34,7 @@ class WorkerPool(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop scaling; the workers stay as they are."""
+        """Stop scaling; the workers stay as they are. Steered again, it starts anew."""
         ...
 
 

@@ -106,7 +106,8 @@ class Reconciler:
     async def _only_look(
         self, resource: Manifest, spec: OrchestratorSpec, companion: Companion
     ) -> Verdict:
-        """Report on a paused resource; nothing but its status is written."""
+        """Report on a paused resource; nothing but its status is written, so nothing scales."""
+        await companion.pool.close()
         observed = await self._observe(resource)
         credentials = await look_at_secrets(self.cluster, resource, spec)
         context = self._derive(resource, spec, observed, credentials, companion)

@@ -118,8 +118,10 @@ class ScaledPool:
         return None if self._scaler is None else self._scaler.state
 
     async def close(self) -> None:
-        """Stop scaling; the workers stay as they are."""
+        """Stop scaling; the workers stay as they are. Steered again, it starts anew."""
         await end(self._tasks)
+        self._tasks = []
+        self._scaler = None
 
     async def _scale(
         self,

@@ -74,6 +74,7 @@ NEEDED_TO_SERVE = (names.POSTGRES, names.RABBITMQ, names.API, names.EDGE)
 
 
 NOT_STARTED = Fact("NotStarted", "the autoscaler starts once the database is migrated", None)
+SCALING_PAUSED = Fact("Paused", "while paused the number of workers is left alone", is_true=False)
 NOT_LIMITED = Fact("WithinBounds", "the load asks for no more than is allowed", is_true=False)
 
 
@@ -156,7 +157,7 @@ def state_facts(situation: Situation) -> dict[str, Fact]:
         condition: _component_fact(situation, component, troubles.get(component))
         for component, condition in READY_CONDITIONS.items()
     }
-    facts[SCALING_ACTIVE] = situation.scaling.active
+    facts[SCALING_ACTIVE] = SCALING_PAUSED if situation.is_paused else situation.scaling.active
     facts[SCALING_LIMITED] = situation.scaling.limited
     facts[PAUSED] = _paused(situation)
     facts[AVAILABLE] = _available(situation)

@@ -6,11 +6,14 @@ from typing import Any, NoReturn
 import pytest
 
 from operator_testing.dying import Dying
+from operator_testing.no_pool import NoPool
 from operator_testing.world import NAME, NAMESPACE, World
 from orchestrator_operator.applying import ClusterUnavailableError
+from orchestrator_operator.conditions import Fact
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.looping import Verdict
 from orchestrator_operator.names import AUTOSCALER_FIELD_MANAGER, FIELD_MANAGER
+from orchestrator_operator.status import ScalingView
 
 WORKLOADS = (
     ("StatefulSet", "postgres"),
@@ -20,6 +23,27 @@ WORKLOADS = (
     ("Deployment", "edge"),
     ("Deployment", "worker"),
 )
+
+
+class Pool(NoPool):
+    """An autoscaler that only runs or does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_running = False
+
+    def steer(self, *_: object, **__: object) -> None:
+        """Run."""
+        self.is_running = True
+
+    def view(self) -> ScalingView:
+        """Say that it scales, if it does."""
+        active = Fact("ReadingsFresh", "read", is_true=True)
+        return ScalingView(active=active) if self.is_running else ScalingView()
+
+    async def close(self) -> None:
+        """Stop."""
+        self.is_running = False
 
 
 async def a_settled_world(spec: Mapping[str, Any] | None = None) -> World:
@@ -308,6 +332,23 @@ async def test_a_paused_resource_is_only_looked_at() -> None:
     await world.settle()
     assert world.condition("Paused")[0] == "False"
     assert world.condition("Ready")[0] == "True"
+
+
+async def test_a_paused_resource_is_not_scaled_until_the_pause_ends() -> None:
+    world = await a_settled_world()
+    pool = world.companion.pool = Pool()
+    running = []
+    for annotations in ({}, {"taskorchestrator.dev/reconcile": "paused"}, {}):
+        world.annotate(annotations)
+        await world.make_pass()
+        running.append((pool.is_running, world.condition("ScalingActive")))
+
+    assert running == [
+        (True, ("True", "ReadingsFresh")),
+        (False, ("False", "Paused")),
+        (True, ("True", "ReadingsFresh")),
+    ]
+    assert world.companion.told == pool.view()
 
 
 async def test_a_spec_older_than_a_rule_is_refused_with_the_rules_sentence() -> None:

@@ -12,6 +12,7 @@ from orchestrator_operator.autoscaling import ScalingTarget
 from orchestrator_operator.bindings import bind_managed
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.scaled_pool import ScaledPool
+from orchestrator_operator.status import ScalingView
 
 RESOURCE = {"metadata": {"name": "demo", "namespace": "team", "uid": "1"}}
 GOODBYE_SECONDS = 0.02
@@ -130,3 +131,20 @@ async def test_closed_while_one_waits_for_another_leaves_none_at_work(stage: Sta
     await pool.close()
 
     assert (stage.caps, stage.started, stage.at_work) == ([3], 1, 0)
+
+
+async def test_closed_it_says_nothing_of_what_was_and_steered_again_it_starts(
+    stage: Stage,
+) -> None:
+    pool = ScaledPool(FakeCluster())
+    pool.steer(RESOURCE, capped(3))
+    await until_started(stage, 1)
+
+    await pool.close()
+    said = (pool.view(), pool.measure())
+    pool.steer(RESOURCE, capped(3))
+    await until_started(stage, 2)
+    await pool.close()
+
+    assert said == (ScalingView(), None)
+    assert (stage.most_at_work, stage.at_work) == (1, 0)
