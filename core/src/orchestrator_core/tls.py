@@ -22,7 +22,8 @@ def verifying_context(ca_file: Path | None, *, text: str | None = None) -> ssl.S
     """
     try:
         return ssl.create_default_context(cafile=ca_file, cadata=text)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, TypeError) as error:
+        # Errors of SSL are OSErrors; a TypeError is for text that is not ASCII.
         source = ca_file or "the text that was given"
         raise SettingsError(
             f"{source} should hold certificates of authorities in PEM, and does not: {error}"

@@ -10,17 +10,20 @@ After: ``scaling`` decides and writes the worker Deployment's replicas; ``record
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
+import structlog
 from pydantic import SecretStr
 
 from orchestrator_core.ending import end
+from orchestrator_core.errors import OrchestratorError
 from orchestrator_core.pools import PoolReport
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.load_store import LoadStore
 from orchestrator_core.postgres.pool_store import PoolStore
 from orchestrator_core.settings import PostgresSettings, SslMode
 from orchestrator_operator.applying import Cluster
-from orchestrator_operator.autoscaling import Finding, ScalingTarget
+from orchestrator_operator.autoscaling import LOAD_UNAVAILABLE, Finding, ScalingTarget
 from orchestrator_operator.conditions import Fact
 from orchestrator_operator.kinds import Manifest
 from orchestrator_operator.manifests.api import DATABASE_CONNECTIONS
@@ -28,15 +31,18 @@ from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.postgres import max_connections
 from orchestrator_operator.quantities import to_seconds
 from orchestrator_operator.recording import Recorder, to_report
-from orchestrator_operator.scaling import Scaler, ScalingState
+from orchestrator_operator.scaling import NOTHING_SEEN, Scaler, ScalingState
 from orchestrator_operator.scaling_kubernetes import KubernetesWorkers
 from orchestrator_operator.spec import OrchestratorSpec
 from orchestrator_operator.status import NOT_LIMITED, NOT_STARTED, ScalingView
+from orchestrator_operator.telling import WARNING, emit
 
 CONNECTIONS_PER_WORKER = 8
 """A worker opens at most seven; one to spare."""
 CONNECTIONS_KEPT_FREE = 15
 """For the operator, the migration, people, and what Postgres keeps for its superuser."""
+
+_log = structlog.get_logger(__name__)
 
 
 def to_target(spec: OrchestratorSpec) -> ScalingTarget:
@@ -77,6 +83,8 @@ class ScaledPool:
         self._serves: tuple[str, PostgresSettings] | None = None
         """The resource's uid and the way to its database, as the running scaler knows them."""
         self._scaler: Scaler | None = None
+        self._failure: ScalingState | None = None
+        """Why the newest could not start."""
         self._target = ScalingTarget()
         """Of the last steering."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,9 +108,9 @@ class ScaledPool:
 
     def view(self) -> ScalingView:
         """Return what status says about scaling."""
-        if self._scaler is None:
+        state = self.measure()
+        if state is None:
             return ScalingView(active=NOT_STARTED, limited=NOT_LIMITED)
-        state = self._scaler.state
         return ScalingView(
             active=_to_fact(state.active),
             limited=_to_fact(state.limited),
@@ -114,14 +122,14 @@ class ScaledPool:
         )
 
     def measure(self) -> ScalingState | None:
-        """Return what metrics say about scaling; None while it does not run."""
-        return None if self._scaler is None else self._scaler.state
+        """Return what metrics say about scaling; None while it does not run and nothing failed."""
+        return self._failure if self._scaler is None else self._scaler.state
 
     async def close(self) -> None:
         """Stop scaling; the workers stay as they are. Steered again, it starts anew."""
         await end(self._tasks)
         self._tasks = []
-        self._scaler = None
+        self._scaler = self._failure = None
 
     async def _scale(
         self,
@@ -131,17 +139,36 @@ class ScaledPool:
     ) -> None:
         # Two would set the workers' number against each other.
         await end(former)
+        self._scaler = None
+        try:
+            await self._open_and_run(settings, resource)
+        except OrchestratorError as error:
+            # From opening: what runs outlives every failure.
+            await self._tell_failure(resource, error)
+
+    async def _open_and_run(self, settings: PostgresSettings, resource: Manifest) -> None:
         # Each has its own: nobody who scales waits for one who tells.
         async with _one_connection(settings) as scaling, _one_connection(settings) as telling:
             recorder = Recorder(PoolStore(telling), self._report)
             workers = KubernetesWorkers(self._cluster, resource=resource, show=recorder.show)
             # Steered meanwhile, it begins with the latest.
             self._scaler = Scaler(target=self._target, source=LoadStore(scaling), actuator=workers)
+            self._failure = None
             recording = asyncio.create_task(recorder.run(), name="record a pool")
             try:
                 await self._scaler.run()
             finally:
                 await end([recording])
+
+    async def _tell_failure(self, resource: Manifest, error: OrchestratorError) -> None:
+        """Say why it does not start, once: every pass tries again."""
+        message = f"the database can't be reached as its Secret says: {error}"
+        finding = Finding(LOAD_UNAVAILABLE, message, is_true=False)
+        if self._failure is not None and self._failure.active == finding:
+            return
+        self._failure = replace(NOTHING_SEEN, active=finding, is_faulty=True, reason=message)
+        _log.warning("scaling_not_started", error=str(error))
+        await emit(self._cluster, resource, type_=WARNING, reason=finding.reason, message=message)
 
     def _report(self) -> PoolReport | None:
         """Return what to tell of the pool; None while there is nothing to tell."""

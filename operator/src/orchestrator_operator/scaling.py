@@ -155,6 +155,20 @@ class ScalingState:
     target: ScalingTarget | None = None
 
 
+NOTHING_SEEN: Final = ScalingState(
+    active=Finding("Starting", "no reading yet", is_true=False),
+    limited=WITHIN_BOUNDS,
+    is_faulty=False,
+    queued_tasks=None,
+    desired_replicas=None,
+    law_replicas=None,
+    reason="",
+    last_scale_time=None,
+    last_decision=None,
+    load=None,
+)
+
+
 class Scaler:
     """Scales the workers of one resource until cancelled."""
 
@@ -179,18 +193,7 @@ class Scaler:
         """At the start the first miss counts: nothing has been read at all."""
         self._last_change = ""
         self._queued_at_seconds = float("-inf")
-        self.state = ScalingState(
-            active=Finding("Starting", "no reading yet", is_true=False),
-            limited=WITHIN_BOUNDS,
-            is_faulty=False,
-            queued_tasks=None,
-            desired_replicas=None,
-            law_replicas=None,
-            reason="",
-            last_scale_time=None,
-            last_decision=None,
-            load=None,
-        )
+        self.state = NOTHING_SEEN
 
     def retarget(self, target: ScalingTarget) -> None:
         """Take what the resource asks for now; effective at once."""

@@ -1,20 +1,24 @@
 """How a resource's autoscaler is started, steered, and followed by another."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from operator_testing.contexts import CREDENTIALS, a_context
 from operator_testing.fake_cluster import FakeCluster
+from operator_testing.world import a_resource
 from orchestrator_operator import scaled_pool
 from orchestrator_operator.autoscaling import ScalingTarget
 from orchestrator_operator.bindings import bind_managed
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.scaled_pool import ScaledPool
+from orchestrator_operator.scaling import NOTHING_SEEN
 from orchestrator_operator.status import ScalingView
 
-RESOURCE = {"metadata": {"name": "demo", "namespace": "team", "uid": "1"}}
+RESOURCE = {**a_resource(), "metadata": {"name": "demo", "namespace": "team", "uid": "1"}}
 GOODBYE_SECONDS = 0.02
 
 
@@ -36,6 +40,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
     class SlowToStop:
         def __init__(self, *, target: ScalingTarget, **_: object) -> None:
+            self.state = NOTHING_SEEN
             stage.caps.append(target.max_replicas)
 
         def retarget(self, target: ScalingTarget) -> None:
@@ -65,18 +70,24 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return stage
 
 
-def capped(replicas: int, *, database: str = "first") -> Context:
+def capped(replicas: int, *, database: str = "first", authority: str = "") -> Context:
     """Return what asks for at most so many workers; another database has another password."""
-    stores = {**CREDENTIALS.stores, "postgres": bind_managed("demo", "postgres", database)}
+    postgres = bind_managed("demo", "postgres", database)
+    postgres = replace(postgres, is_tls=bool(authority), authority=authority)
+    stores = {**CREDENTIALS.stores, "postgres": postgres}
     return a_context(
         {"worker": {"scaling": {"max": replicas}}}, credentials=replace(CREDENTIALS, stores=stores)
     )
 
 
-async def until_started(stage: Stage, count: int) -> None:
+async def until(truth: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while stage.started < count:  # noqa: ASYNC110 - what the scalers say is a number
+        while not truth():  # noqa: ASYNC110 - what the scalers say is no event
             await asyncio.sleep(0.001)
+
+
+async def until_started(stage: Stage, count: int) -> None:
+    await until(lambda: stage.started >= count)
 
 
 async def test_a_new_spec_steers_the_one_that_runs(stage: Stage) -> None:
@@ -148,3 +159,31 @@ async def test_closed_it_says_nothing_of_what_was_and_steered_again_it_starts(
 
     assert said == (ScalingView(), None)
     assert (stage.most_at_work, stage.at_work) == (1, 0)
+
+
+@pytest.mark.parametrize("authority", ["no certificate", "# für alle"], ids=["none", "not ASCII"])
+async def test_one_that_cannot_start_says_why_once_and_not_what_the_former_saw(
+    stage: Stage, authority: str
+) -> None:
+    cluster = FakeCluster()
+    pool = ScaledPool(cluster)
+    pool.steer(RESOURCE, capped(3))
+    await until_started(stage, 1)
+
+    with capture_logs() as logs:
+        for _ in range(3):
+            pool.steer(RESOURCE, capped(3, authority=authority))
+            await until(lambda: pool.view().is_faulty)
+            await asyncio.sleep(0.01)
+
+    view, state = pool.view(), pool.measure()
+    assert (view.active.is_true, view.active.reason) == (False, "LoadUnavailable")
+    assert "certificates of authorities in PEM" in view.active.message
+    assert (state is not None and state.is_faulty, stage.at_work) == (True, 0)
+    assert [event["reason"] for event in cluster.events] == ["LoadUnavailable"]
+    assert [line["event"] for line in logs].count("scaling_not_started") == 1
+
+    pool.steer(RESOURCE, capped(3))
+    await until_started(stage, 2)
+    assert not pool.view().is_faulty
+    await pool.close()
