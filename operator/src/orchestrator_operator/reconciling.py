@@ -84,7 +84,7 @@ class Reconciler:
             acted.objects.get(key_of(secret), secret) for secret in secrets.manifests.values()
         )
         problems = acted.problems + await find_incomplete(self.cluster, context.namespace, spec)
-        if names.WORKER not in plan.waits():
+        if names.WORKER not in plan.waits() or _has_workers(context, observed):
             companion.pool.steer(resource, context)
         job = observed.child("Job", migration_name(context))
         situation = Situation(
@@ -149,3 +149,8 @@ class Reconciler:
             pod_monitor_labels=self.pod_monitor_labels,
             desired_workers=companion.pool.view().desired_replicas,
         )
+
+
+def _has_workers(context: Context, observed: Observed) -> bool:
+    """Whether workers of an older version run on; they are scaled while a newer one waits."""
+    return observed.child("Deployment", context.child(names.WORKER)) is not None

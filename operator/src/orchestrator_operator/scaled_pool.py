@@ -1,7 +1,7 @@
 """One resource's autoscaler: started, steered, shown in status, stopped.
 
-It starts when the database has its schema and is started anew when the database's
-password is another.
+It starts when the database has its schema, or where workers of an older version run, and is
+started anew when the database's password is another.
 
 Before: ``reconciling`` steers it at the end of each pass.
 After: ``scaling`` decides and writes the worker Deployment's replicas; ``recording`` tells of it.

@@ -483,6 +483,28 @@ async def test_a_failed_migration_is_visible_and_tried_again_after_a_pause() -> 
     assert world.cluster.objects[job]["metadata"]["uid"] != before
 
 
+async def test_old_workers_are_scaled_after_a_restart_while_a_new_version_migrates() -> None:
+    world = await a_settled_world()
+    world.edit(version="0.2.0")
+    await world.make_pass()
+
+    world.restart_the_operator()
+    pool = world.companion.pool = Pool()
+    await world.make_pass()
+
+    assert world.condition("Migrated") == ("False", "Running")
+    assert pool.is_running
+
+
+async def test_nothing_is_scaled_before_the_first_migration() -> None:
+    world = World()
+    pool = world.companion.pool = Pool()
+
+    await world.make_pass()
+
+    assert not pool.is_running
+
+
 async def test_a_deleted_resource_is_not_brought_back_to_life() -> None:
     world = await a_settled_world()
     world.resource["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
