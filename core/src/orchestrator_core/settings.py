@@ -157,6 +157,9 @@ def environment_with_files(environment: Mapping[str, str]) -> dict[str, str]:
             values[target] = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(f"{name} names {path}, which can't be read: {error}") from error
+        except UnicodeDecodeError:
+            # The error quotes what it can't decode.
+            raise SettingsError(f"{name} names {path}, which is not UTF-8 text") from None
     return values
 
 

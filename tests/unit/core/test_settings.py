@@ -46,6 +46,16 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         read_settings(PostgresSettings, {"DB_PASSWORD_FILE": str(path)})
 
 
+def test_a_file_that_is_no_text_is_named_and_not_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"secret\xff")
+
+    with pytest.raises(SettingsError) as refusal:
+        read_settings(PostgresSettings, {"DB_PASSWORD_FILE": str(path)})
+
+    assert str(refusal.value) == f"DB_PASSWORD_FILE names {path}, which is not UTF-8 text"
+
+
 def test_a_value_and_its_file_cannot_both_be_set(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("one")
