@@ -88,6 +88,12 @@ class BodyCounter:
                 raise BodyTooLargeError(self.limit_bytes)
         return message
 
+    def release(self) -> None:
+        """Count nothing of this body in the budget any more, neither what came nor what comes."""
+        self._budget.give_back(self.held_bytes)
+        self.held_bytes = 0
+        self.is_held = False
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -104,6 +110,10 @@ class Allowance:
         """Read a body of up to ``limit_bytes`` that is never in memory as a whole."""
         self._body.limit_bytes = limit_bytes
         self._body.is_held = False
+
+    def drop_body(self) -> None:
+        """Keep nothing of the body, whatever of it is still to come."""
+        self._body.release()
 
 
 class RequestBounds:
@@ -132,6 +142,8 @@ class RequestBounds:
             # An answer that has begun may take as long as its reader does.
             deadline.reschedule(None)
             if message["type"] == "http.response.start":
+                # What it needed of the body, it has read; the rest is only waded through.
+                body.release()
                 added = scope["state"].get(ANSWER_HEADERS, ())
                 # A new list: the answer's own may be shared with others like it.
                 message["headers"] = [*message.get("headers", ()), *added]
@@ -150,7 +162,7 @@ class RequestBounds:
             )
             await respond(problem, path=scope["path"])(scope, receive, send)
         finally:
-            self._budget.give_back(body.held_bytes)
+            body.release()
 
 
 def _declared_bytes(headers: Headers) -> int:

@@ -138,6 +138,45 @@ async def test_a_request_that_has_ended_gives_its_bytes_back() -> None:
     assert [answer.text for answer in answers] == ["100"] * 5
 
 
+async def test_a_body_that_is_released_counts_no_more_and_keeps_its_limit() -> None:
+    budget = BodyBudget(100)
+    counter = BodyCounter(pieces(b"x" * 60, b"x" * 40, b"x"), budget, limit_bytes=100)
+    await counter()
+
+    counter.release()
+    await counter()
+    counter.release()
+
+    budget.take(100)
+    with pytest.raises(BodyTooLargeError, match="at most 100 bytes"):
+        await counter()
+
+
+async def test_what_comes_of_a_body_after_its_answer_has_begun_takes_no_room_from_others() -> None:
+    has_received, others_are_answered = asyncio.Event(), asyncio.Event()
+
+    async def goes_on(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/":
+            await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        has_received.set()
+        await others_are_answered.wait()
+        await send({"type": "http.response.body", "body": b""})
+
+    async with bounded(goes_on) as client:
+        going_on = asyncio.create_task(client.post("/stream", content=b"x" * 100))
+        await has_received.wait()
+        try:
+            answer = await client.post("/", content=b"x" * 100)
+        finally:
+            others_are_answered.set()
+            await going_on
+
+    assert answer.text == "x" * 100
+
+
 async def test_what_waits_in_the_requests_state_stands_on_the_answer_whoever_makes_it() -> None:
     shared = PlainTextResponse("one answer for all")
 

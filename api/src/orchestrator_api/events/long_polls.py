@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from orchestrator_api.accounts.tokens import REFUSAL
+from orchestrator_api.bounds import Allowance
 from orchestrator_api.errors import UnauthenticatedError
 from orchestrator_api.events.feed import EventFeed
 from orchestrator_api.events.permits import Permit
@@ -50,7 +51,10 @@ async def await_change(
         return False
     places: Places = request.state.places
     permit = Permit.of(request, identity)
-    request.state.allowance.take_seconds(seconds + ANSWER_SECONDS)
+    allowance: Allowance = request.state.allowance
+    allowance.take_seconds(seconds + ANSWER_SECONDS)
+    # Waiting for the client to go away means to receive whatever it sends.
+    allowance.drop_body()
     with places.taking(identity.user_id):
         is_changed = await _await_event(request, task, seconds=seconds, until_final=until_final)
     # The token was good when the request came; a login that has ended since is another matter.

@@ -73,6 +73,8 @@ class NoBounds:
 
     def stream_body(self, limit_bytes: int) -> None: ...
 
+    def drop_body(self) -> None: ...
+
 
 def a_receiving(
     store: MemoryStore | None = None,
