@@ -244,8 +244,11 @@ class EventFeed:
         events = await self._source.read_of_tasks(marks, limit=MAX_TASK_EVENTS)
         for event in events:
             for each in self._by_task.get(event.task_id, ()):
-                # What finds no room is read again: a task's history is at hand.
-                each.offer(event)
+                # Who lacks what lies before this reading would never get it after a later event:
+                # who came meanwhile, or had no room when it began. The next reading is for him.
+                if each.after >= marks[event.task_id]:
+                    # What finds no room is read again: a task's history is at hand.
+                    each.offer(event)
         self._metrics.count_read(len(events))
         return bool(events)
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from event_builders import a_position, a_progress, an_event, seq_of
 from orchestrator_api.events.feed import EventFeed
-from orchestrator_api.events.watchers import MAX_WAITING, Ending
+from orchestrator_api.events.watchers import MAX_WAITING, Ending, TaskWatcher
 from orchestrator_api.metrics import EventMetrics
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.events import EventPosition, TaskEvent, TaskProgress
@@ -31,6 +32,8 @@ class History:
         self.is_away = False
         self.is_more_coming = False
         self.readings: asyncio.Queue[str] = asyncio.Queue()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        """What happens while it is asked about tasks for the next time."""
         self.asked_for_progress: list[tuple[list[TaskId], list[UserId]]] = []
 
     def write(self, *events: TaskEvent) -> None:
@@ -39,6 +42,9 @@ class History:
 
     async def read_of_tasks(self, marks: Mapping[TaskId, int], *, limit: int) -> list[TaskEvent]:
         self._note("tasks")
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         found = [each for each in self.events if each.seq > marks.get(each.task_id, 1 << 31)]
         return found[:limit]
 
@@ -109,6 +115,41 @@ async def test_of_two_who_watch_a_task_each_gets_what_he_lacks(
 
     assert [seq_of(each) for each in first] == [1, 2, 3, None]
     assert [seq_of(each) for each in second] == [3, None]
+
+
+async def test_who_comes_during_a_reading_that_leaves_out_what_he_lacks_is_told_by_the_next(
+    feed: EventFeed, history: History
+) -> None:
+    history.write(*(an_event(seq) for seq in (1, 2, 3)))
+    newcomers: list[TaskWatcher] = []
+    with feed.watching_task(TaskId(1), after=2) as early, ExitStack() as stack:
+
+        async def come() -> None:
+            newcomers.append(stack.enter_context(feed.watching_task(TaskId(1), after=0)))
+
+        history.meanwhile = come
+        await feed.read()
+        first = [await each.take(within_seconds=0) for each in (early, *newcomers)]
+        await feed.read()
+        rest = [await newcomers[0].take(within_seconds=0) for _ in range(4)]
+
+    assert [seq_of(each) for each in first] == [3, None]
+    assert [seq_of(each) for each in rest] == [1, 2, 3, None]
+
+
+async def test_who_gets_room_during_a_reading_that_was_not_for_him_misses_nothing(
+    feed: EventFeed, history: History
+) -> None:
+    history.write(*(an_event(seq) for seq in range(1, MAX_WAITING + 4)))
+    with feed.watching_task(TaskId(1), after=0) as slow:
+        await feed.read()
+        with feed.watching_task(TaskId(1), after=MAX_WAITING + 2):
+            history.meanwhile = partial(slow.take, within_seconds=0)
+            await feed.read()
+        await feed.read()
+        told = [seq_of(await slow.take(within_seconds=0)) for _ in range(MAX_WAITING)]
+
+    assert told[-2:] == [MAX_WAITING, MAX_WAITING + 1]
 
 
 async def test_a_user_who_came_between_two_readings_is_told_what_comes_after(
