@@ -10,6 +10,7 @@ After: ``streams`` and ``long_polls`` take it, or learn that the watching is ove
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -101,11 +102,11 @@ class Watcher(Generic[MarkT]):
 
     async def take(self, *, within_seconds: float) -> TaskEvent | TaskProgress | None:
         """Return the next event, else progress; None: nothing came in time, or nothing will."""
-        try:
+        # What comes in the very moment in which the time is up is taken nevertheless: ``after``
+        # names it already, and whoever hears of nothing takes all up to there for told.
+        with suppress(TimeoutError):
             async with asyncio.timeout(within_seconds):
                 await self._changed.wait()
-        except TimeoutError:
-            return None
         news = self._waiting.popleft() if self._waiting else self._take_progress()
         if not self._waiting and not self._progress and self._is_expecting:
             self._changed.clear()

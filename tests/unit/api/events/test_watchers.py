@@ -6,6 +6,7 @@ import pytest
 
 from event_builders import a_position, a_progress, an_event, seq_of
 from orchestrator_api.events.watchers import Ending, TaskWatcher, UserWatcher
+from orchestrator_core.events import TaskEvent, TaskProgress
 from orchestrator_core.tasks import TaskId
 
 FOREVER = 60.0
@@ -77,6 +78,23 @@ async def test_who_waits_is_woken_by_an_event_and_by_the_end() -> None:
     assert first is not None
     assert await waiting is None
     await ending
+
+
+@pytest.mark.parametrize("news", [an_event(1), a_progress(0.5)])
+async def test_what_comes_in_the_moment_in_which_the_time_is_up_is_taken(
+    news: TaskEvent | TaskProgress,
+) -> None:
+    watcher = TaskWatcher(after=0, wants_progress=True)
+    waiting = asyncio.create_task(watcher.take(within_seconds=0))
+
+    # Comes before the timeout, which then ends the wait before the news does.
+    if isinstance(news, TaskEvent):
+        asyncio.get_running_loop().call_soon(watcher.offer, news)
+    else:
+        asyncio.get_running_loop().call_soon(watcher.offer_progress, [news])
+
+    assert await waiting == news
+    assert await watcher.take(within_seconds=0) is None
 
 
 @pytest.mark.parametrize("ending", list(Ending))
