@@ -87,9 +87,13 @@ async def _send_until_over(telling: Telling, receive: Receive, send: Send) -> No
 async def _send_all(pieces: AsyncGenerator[bytes, None], send: Send) -> None:
     async with aclosing(pieces):
         async for piece in pieces:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+            await _send_piece(piece, send)
+    await _send_piece(b"", send, is_last=True)
+
+
+async def _send_piece(piece: bytes, send: Send, *, is_last: bool = False) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": not is_last})
 
 
 async def _after_last_word(telling: Telling) -> None:

@@ -141,11 +141,14 @@ class FileAnswer(Response):
         try:
             piece = first
             while piece:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await _send_piece(piece, send)
                 piece = await anext(self._pieces, b"")
+            await _send_piece(b"", send, is_last=True)
         except (StoreUnavailableError, TimeoutError) as error:
             # Not finished: the server closes the connection, so nobody takes it for the whole.
             _log.warning("download broke off", reason=str(error) or "its reader is too slow")
-        else:
-            await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_piece(piece: bytes, send: Send, *, is_last: bool = False) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": not is_last})

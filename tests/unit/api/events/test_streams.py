@@ -155,6 +155,26 @@ async def test_a_client_that_takes_nothing_for_long_is_let_go(monkeypatch) -> No
     assert not place.is_telling
 
 
+async def test_a_client_that_takes_all_but_the_end_is_let_go(monkeypatch) -> None:
+    monkeypatch.setattr(streaming, "PATIENCE_SECONDS", 0.01)
+    client, place = Client(), Place()
+
+    async def send_all_but_the_end(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            await asyncio.Event().wait()
+        await client.send(message)
+
+    async with asyncio.timeout(5):
+        await answer(
+            EventStream(place.telling(b"one", ends=True), place.taking()),
+            client.receive,
+            send_all_but_the_end,
+        )
+
+    assert client.text == b"one"
+    assert not place.is_held
+
+
 async def test_what_is_refused_on_opening_is_refused_before_the_answer_begins() -> None:
     client = Client()
 

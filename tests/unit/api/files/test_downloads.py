@@ -216,6 +216,24 @@ async def test_a_client_that_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyP
     assert not client.is_whole
 
 
+async def test_a_client_that_takes_all_but_the_end_is_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downloads, "SEND_SECONDS", 0.01)
+
+    class StalledAtTheEnd(Client):
+        async def send(self, message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await asyncio.Event().wait()
+            await super().send(message)
+
+    async with asyncio.timeout(5):
+        client = await deliver(build(), StalledAtTheEnd())
+
+    assert client.body == CONTENT
+    assert not client.is_whole
+
+
 @pytest.fixture(autouse=True)
 async def no_task_left_behind() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
