@@ -20,9 +20,11 @@ from explained_tasks import (
 )
 from orchestrator_api.tasks.histories import Attempt, AttemptEnd, pick_end, tell_attempts
 from orchestrator_core.explanations import HistoryEvent, Standing
+from orchestrator_core.pools import PodEnd
 from orchestrator_core.tasks import TaskStatus
 
 ACCEPTED = an_event("ACCEPTED", seconds_ago=50, epoch=0, actor="api")
+CANCELLED = an_event("CANCELLED", seconds_ago=5, actor="api", reason="its owner asked for it")
 CLAIMED_AGAIN = an_event("CLAIMED", seconds_ago=3, epoch=2, actor=str(OTHER_WORKER))
 
 
@@ -120,6 +122,34 @@ def test_the_last_attempt_of_a_task_that_failed_with_its_worker_was_lost() -> No
 
     assert (attempt.end, attempt.message) == (AttemptEnd.WORKER_LOST, "lease ran out")
     assert (attempt.ended_at, attempt.pod_end) == (ago(10), a_pod_end())
+
+
+def test_an_attempt_whose_worker_had_ended_before_its_task_was_cancelled_was_lost() -> None:
+    workers = {WORKER: a_trace(a_pod_end())}
+
+    [attempt] = tell(a_final(TaskStatus.CANCELLED), CLAIMED, CANCELLED, workers=workers)
+
+    assert (attempt.end, attempt.message) == (AttemptEnd.WORKER_LOST, None)
+    assert (attempt.ended_at, attempt.pod_end) == (ago(10), a_pod_end())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(a_pod_end(ended_at=ago(4)), id="ended-later"),
+        pytest.param(a_pod_end(ended_at=ago(5.5)), id="maybe-later-in-the-kubelets-second"),
+        pytest.param(a_deleted_pod(), id="was-asked-to-end"),
+    ],
+)
+def test_an_attempt_that_may_have_run_when_its_task_was_cancelled_was_cancelled(
+    end: PodEnd,
+) -> None:
+    workers = {WORKER: a_trace(end)}
+
+    [attempt] = tell(a_final(TaskStatus.CANCELLED), CLAIMED, CANCELLED, workers=workers)
+
+    assert (attempt.end, attempt.ended_at) == (AttemptEnd.CANCELLED, CANCELLED.at)
+    assert attempt.pod_end is None
 
 
 def test_of_several_ends_memory_says_most_then_the_pod_then_an_exit_code() -> None:

@@ -9,7 +9,7 @@ After: ``explanations`` and the views show each attempt with its end.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from uuid import UUID
@@ -39,6 +39,8 @@ class AttemptEnd(StrEnum):
 ENDED_WITH_ITS_WORKER = frozenset({AttemptEnd.WORKER_LOST, AttemptEnd.HANDED_BACK})
 """Of the others the worker itself has told how they ended, so its own end came later."""
 _ENDS = frozenset(each.value for each in AttemptEnd)
+_CUT_OFF = timedelta(seconds=1)
+"""The kubelet tells whole seconds: what ended may have run for the rest of its last one."""
 _NOBODY = WorkerTrace(pod_name=None, seen_at=None)
 
 
@@ -98,7 +100,7 @@ def _each_attempt(
     for claim, following in pairwise([*claims, len(events)]):
         begun, is_latest = events[claim], following == len(events)
         trace = workers.get(UUID(begun.actor), _NOBODY)
-        closing = _find_closing(events[claim + 1 : following])
+        closing = _find_closing(events[claim + 1 : following], trace)
         if closing is None and is_latest and _is_running(standing, trace):
             closing = _Closing(standing.read_at, AttemptEnd.RUNNING, None)
         elif closing is None:
@@ -107,11 +109,19 @@ def _each_attempt(
         yield _close(begun, closing, trace)
 
 
-def _find_closing(events: Sequence[HistoryEvent]) -> _Closing | None:
+def _find_closing(events: Sequence[HistoryEvent], trace: WorkerTrace) -> _Closing | None:
     for event in events:
+        if event.kind == AttemptEnd.CANCELLED and _had_ended(trace, event.at):
+            # The owner ended the task; the attempt had ended before, without a word.
+            return _Closing(event.at, AttemptEnd.WORKER_LOST, None)
         if event.kind in _ENDS:
             return _Closing(event.at, AttemptEnd(event.kind), event.reason)
     return None
+
+
+def _had_ended(trace: WorkerTrace, at: datetime) -> bool:
+    """Say whether the worker's process had surely ended at ``at``."""
+    return any(end.has_ended_processes and end.ended_at + _CUT_OFF <= at for end in trace.ends)
 
 
 def _is_running(standing: Standing, trace: WorkerTrace) -> bool:
