@@ -97,7 +97,7 @@ async def _read_place(connection: Any, standing: Standing) -> QueuePlace | None:
     if standing.is_leased or not standing.is_due:
         return None
     row = await connection.fetchrow(
-        _SQL["read_place"], standing.priority, standing.due_at, MAX_COUNTED
+        _SQL["read_place"], standing.priority, standing.due_at, MAX_COUNTED, standing.task_id
     )
     # One whose lease is over is not counted among those that wait until the sweep has seen it.
     return QueuePlace(

@@ -8,8 +8,9 @@ LEFT JOIN live_tasks l ON l.task_id = t.id
 WHERE t.id = $1;
 
 -- name: read_place
--- How many tasks that are due go before one of priority $1 that is due at $2, and how many wait at
--- all, each counted up to $3. Uses live_tasks_waiting, in its order.
+-- How many tasks that are due go before task $4 of priority $1 that is due at $2, and how many wait
+-- at all, each counted up to $3. Of those due at the same instant, as all of a batch are, the smaller
+-- ids go first; up to $3 of them are looked at in the table. Uses live_tasks_waiting, in its order.
 WITH levels AS (
     SELECT p FROM (VALUES (2), (1), (0)) AS v(p)
 )
@@ -26,6 +27,14 @@ SELECT (
             LIMIT $3
         ) AS level
         WHERE p >= $1::integer
+        UNION ALL
+        SELECT
+        FROM (
+            SELECT task_id FROM live_tasks
+            WHERE lease_token IS NULL AND priority = $1::integer AND due_at = $2::timestamptz
+            LIMIT $3
+        ) AS tied
+        WHERE task_id < $4
         LIMIT $3
     ) AS before
 ) AS ahead, (
