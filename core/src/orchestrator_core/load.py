@@ -21,10 +21,13 @@ class Load:
     """Due and held by nobody: never claimed, a retry whose time has come, or a lost lease."""
     in_flight_tasks: int
     """Under a live lease."""
+    scheduled_tasks: int
+    """Held by nobody and not due yet: delayed by their client, or between two attempts."""
     oldest_ready_age_seconds: float
     """How long the oldest ready task has been due; 0 when none is ready."""
     arrivals_total: int
-    """Tasks ever accepted. May skip a few numbers, never goes back."""
+    """Tasks ever accepted, scheduled ones too. Skips a number now and then, as for each task that
+    is submitted again under its idempotency key; never goes back."""
     completions_total: int
     """Attempts ever ended by a worker, whatever the verdict."""
     busy_seconds_total: float

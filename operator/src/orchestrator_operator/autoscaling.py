@@ -5,7 +5,7 @@ long a task takes, so its right value changes with the workload. This law asks
 for slots instead: enough for the work that arrives (arrival rate times service
 time, Little's law), a margin against its randomness (its square root, after
 which the chance to wait no longer depends on scale), and enough to clear what
-waits within the promised latency.
+waits within the promised latency. A task that may not run yet arrives when it may.
 
     rate     = max(10 s mean, 60 s mean) of arrivals
     load     = rate * mean service time

@@ -132,6 +132,7 @@ def find_fault(state: LawState, reading: Reading) -> Fault | None:
     numbers = (
         load.ready_tasks,
         load.in_flight_tasks,
+        load.scheduled_tasks,
         load.oldest_ready_age_seconds,
         load.arrivals_total,
         load.completions_total,
@@ -174,8 +175,8 @@ def learn(state: LawState, reading: Reading) -> LawState:
         return _first_memory(reading)
     load, previous, now = reading.load, state.previous, reading.now_seconds
     elapsed_seconds = now - state.previous_at_seconds
-    arrivals = load.arrivals_total - previous.arrivals_total
     finished, busy_seconds = _finished_since(previous, load)
+    arrivals = _arrived_since(previous, load, finished)
     decay = math.exp(-elapsed_seconds / SERVICE_MEMORY_SECONDS)
     has_work = load.ready_tasks > 0 or load.in_flight_tasks > 0 or arrivals > 0
     return replace(
@@ -241,6 +242,23 @@ def _finished_since(previous: Load, load: Load) -> tuple[int, float]:
     if finished < 0 or busy_seconds < 0:
         return 0, 0.0
     return finished, busy_seconds
+
+
+def _arrived_since(previous: Load, load: Load, finished: int) -> int:
+    """Tasks that have come to be done since then: a delayed one comes when its time does.
+
+    That would be what was accepted without the growth of what is scheduled, if retries did not
+    wait there too and nobody cancelled. So the two are bounds, and what came to be ready, running
+    or finished decides between them. By itself that is too rough: workers tell what they finished
+    up to a second late. While as many are scheduled as before, all that was accepted has come.
+    """
+    accepted = load.arrivals_total - previous.arrivals_total
+    scheduled = load.scheduled_tasks - previous.scheduled_tasks
+    ready = load.ready_tasks - previous.ready_tasks
+    in_flight = load.in_flight_tasks - previous.in_flight_tasks
+    seen = ready + in_flight + finished
+    _, arrived, _ = sorted((accepted, accepted - scheduled, seen))
+    return max(0, arrived)
 
 
 def _mean(mean: float, events: int, elapsed_seconds: float, constant_seconds: float) -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,12 +25,12 @@ BACKLOG_TASKS = 100_000
 COUNTED_TASKS = 20_000
 OLDEST_SECONDS = 7200.0
 
-Kept = Callable[[], Awaitable[TaskId]]
+Kept = Callable[..., Awaitable[TaskId]]
 
 
 @pytest.fixture
 def kept(database: Database, user_id: UserId) -> Kept:
-    async def keep() -> TaskId:
+    async def keep(run_at: datetime | None = None) -> TaskId:
         task = NewTask(
             user_id=user_id,
             task_type="IMAGE_RESIZE",
@@ -37,6 +38,7 @@ def kept(database: Database, user_id: UserId) -> Kept:
             max_attempts=3,
             timeout_seconds=60,
             trace_context=to_trace_context(None),
+            run_at=run_at,
         )
         [task_id] = await keep_tasks(database, [task])
         return task_id
@@ -49,16 +51,22 @@ def loads(database: Database) -> LoadStore:
     return LoadStore(database)
 
 
-async def bury(database: Database) -> None:
-    """Let a backlog wait that is older than all else; the oldest of it has a low priority."""
+async def bury(database: Database, *, due_seconds: float = -3600.0) -> None:
+    """Let a backlog wait that is older than all else; the oldest of it has a low priority.
+
+    Args:
+        database: has no such backlog yet.
+        due_seconds: from now; all but the oldest may be for later instead.
+    """
     async with database.answering("fill") as connection, connection.transaction():
         # Without triggers, of which the foreign key to the tasks is one.
         await connection.execute("SET LOCAL session_replication_role = replica")
         await connection.execute(
             "INSERT INTO live_tasks (task_id, due_at, ring_at, rings, priority) "
-            "SELECT 1000000 + n, now() - interval '1 hour', now(), 1, n % 3 "
+            "SELECT 1000000 + n, now() + make_interval(secs => $2::float8), now(), 1, n % 3 "
             "FROM generate_series(1, $1::int) n",
             BACKLOG_TASKS,
+            due_seconds,
         )
         await connection.execute(
             "INSERT INTO live_tasks (task_id, due_at, ring_at, rings, priority) "
@@ -109,8 +117,32 @@ async def test_a_task_that_waits_for_its_time_is_neither_ready_nor_in_flight(
 
     load = await loads.read()
 
-    assert (load.ready_tasks, load.in_flight_tasks) == (0, 0)
+    assert (load.ready_tasks, load.in_flight_tasks, load.scheduled_tasks) == (0, 0, 1)
     assert load.oldest_ready_age_seconds == 0
+
+
+async def test_a_task_for_later_is_scheduled_until_its_time_comes(
+    kept: Kept, loads: LoadStore
+) -> None:
+    await kept(datetime.now(UTC) + timedelta(hours=1))
+    await kept(datetime.now(UTC) + timedelta(seconds=0.5))
+    before = await loads.read()
+
+    await asyncio.sleep(0.6)
+
+    after = await loads.read()
+    assert (before.scheduled_tasks, before.ready_tasks, before.arrivals_total) == (2, 0, 2)
+    assert (after.scheduled_tasks, after.ready_tasks, after.arrivals_total) == (1, 1, 2)
+
+
+async def test_what_is_scheduled_is_counted_as_far_as_what_is_ready(
+    database: Database, loads: LoadStore
+) -> None:
+    await bury(database, due_seconds=3600.0)
+
+    load = await loads.read()
+
+    assert (load.scheduled_tasks, load.ready_tasks) == (COUNTED_TASKS, 1)
 
 
 async def test_lost_leases_and_hand_backs_are_ready(
@@ -173,13 +205,14 @@ async def test_an_extended_lease_stays_in_flight(
     assert (await presence_of(loads, worker_id)).busy_slots == 1
 
 
+@pytest.mark.parametrize("due_seconds", [-3600.0, 3600.0])
 @pytest.mark.parametrize(
     ("statement", "arguments"), [("read_load", []), ("list_workers", [PRESENCE_SECONDS])]
 )
 async def test_no_statement_scans_the_backlog(
-    database: Database, statement: str, arguments: list[object]
+    database: Database, statement: str, arguments: list[object], due_seconds: float
 ) -> None:
-    await bury(database)
+    await bury(database, due_seconds=due_seconds)
 
     async with database.answering("explain") as connection:
         text = await connection.fetchval(

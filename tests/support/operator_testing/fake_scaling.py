@@ -178,11 +178,12 @@ class FakeWorkers:
         ]
 
 
-def a_load(ready: int = 0, in_flight: int = 0, arrivals: int = 0) -> Load:
+def a_load(ready: int = 0, in_flight: int = 0, arrivals: int = 0, scheduled: int = 0) -> Load:
     """Return a load with nothing finished yet."""
     return Load(
         ready_tasks=ready,
         in_flight_tasks=in_flight,
+        scheduled_tasks=scheduled,
         oldest_ready_age_seconds=0.0,
         arrivals_total=arrivals,
         completions_total=0,

@@ -105,6 +105,7 @@ class Pool:
         return Load(
             ready_tasks=len(self.queue),
             in_flight_tasks=self.in_flight,
+            scheduled_tasks=0,
             oldest_ready_age_seconds=self.now - self.queue[0].arrived_at if self.queue else 0.0,
             arrivals_total=self.arrivals_total,
             completions_total=self.completions_total,

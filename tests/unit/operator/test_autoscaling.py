@@ -20,6 +20,7 @@ from orchestrator_operator.autoscaling import (
 
 def a_load(ready: int = 0, in_flight: int = 0, **others: Any) -> Load:
     numbers: dict[str, Any] = {
+        "scheduled_tasks": 0,
         "oldest_ready_age_seconds": 0.0,
         "arrivals_total": 0,
         "completions_total": 0,
@@ -120,6 +121,49 @@ def test_arrivals_alone_bring_workers_before_anything_waits_long() -> None:
     # 4 in flight, 32 that arrive while a pod starts, and the same margin.
     assert decision is not None
     assert decision.replicas == 7
+
+
+def learn_rate(*loads: Load) -> float:
+    """Return the rate after these loads, two seconds apart."""
+    state = LawState()
+    for place, load in enumerate(loads):
+        state, _ = decide(state, a_reading(2 * place, load, current=1), a_target())
+    return state.rate_per_second
+
+
+def test_a_task_arrives_when_its_time_comes() -> None:
+    tomorrow = a_load(scheduled_tasks=100, arrivals_total=100)
+    due = a_load(ready=100, arrivals_total=100)
+
+    assert learn_rate(a_load(), tomorrow, tomorrow) == 0
+    assert learn_rate(tomorrow, due) == learn_rate(a_load(), due) > 9
+
+
+def test_tasks_that_were_done_at_once_when_their_time_came_arrived_too() -> None:
+    before = a_load(scheduled_tasks=100, arrivals_total=100)
+    after = a_load(arrivals_total=100, completions_total=100, busy_seconds_total=1.0)
+
+    assert learn_rate(before, after) > 9
+
+
+def test_scheduled_tasks_that_are_cancelled_do_not_arrive() -> None:
+    busy = a_load(in_flight=4, scheduled_tasks=1000, arrivals_total=1000)
+    cancelled = replace(
+        busy, scheduled_tasks=0, arrivals_total=1004, completions_total=4, busy_seconds_total=9.0
+    )
+    usual = replace(cancelled, scheduled_tasks=1000)
+
+    assert learn_rate(busy, cancelled) == learn_rate(busy, usual)
+
+
+def test_tasks_that_wait_for_their_retry_have_arrived_all_the_same() -> None:
+    failing = [
+        a_load(scheduled_tasks=20 * n, arrivals_total=20 * n, completions_total=20 * n)
+        for n in range(60)
+    ]
+    working = [replace(load, scheduled_tasks=0) for load in failing]
+
+    assert learn_rate(*failing) == learn_rate(*working) > 9
 
 
 def test_the_mean_service_time_follows_the_tasks() -> None:
@@ -259,6 +303,7 @@ def test_a_gap_in_the_readings_starts_the_window_anew() -> None:
     [
         (a_reading(4, a_load(ready=-1), current=3), "ImpossibleReading"),
         (a_reading(4, a_load(in_flight=-1), current=3), "ImpossibleReading"),
+        (a_reading(4, a_load(scheduled_tasks=-1), current=3), "ImpossibleReading"),
         (
             a_reading(4, a_load(oldest_ready_age_seconds=float("nan")), current=3),
             "ImpossibleReading",

@@ -43,6 +43,7 @@ def readings(draw: st.DrawFn, *, now: float, since: Load | None = None) -> Readi
     base = since or Load(
         ready_tasks=0,
         in_flight_tasks=0,
+        scheduled_tasks=0,
         oldest_ready_age_seconds=0.0,
         arrivals_total=0,
         completions_total=0,
@@ -51,6 +52,7 @@ def readings(draw: st.DrawFn, *, now: float, since: Load | None = None) -> Readi
     load = Load(
         ready_tasks=draw(counts),
         in_flight_tasks=draw(counts),
+        scheduled_tasks=draw(counts),
         oldest_ready_age_seconds=draw(seconds),
         arrivals_total=base.arrivals_total + draw(counts),
         completions_total=base.completions_total + draw(counts),
@@ -143,7 +145,7 @@ def test_tasks_in_flight_keep_their_slots(past: tuple[LawState, ScalingTarget, R
     assert decision.replicas >= min(reading.current_replicas, needed, target.ceiling_replicas)
 
 
-@given(pasts(), st.sampled_from([-1, float("nan"), float("inf")]), st.sampled_from(range(6)))
+@given(pasts(), st.sampled_from([-1, float("nan"), float("inf")]), st.sampled_from(range(7)))
 def test_an_impossible_number_holds_and_teaches_nothing(
     past: tuple[LawState, ScalingTarget, Reading], wrong: float, where: int
 ) -> None:
@@ -156,6 +158,29 @@ def test_an_impossible_number_holds_and_teaches_nothing(
     assert decision.direction is Direction.HOLD
     assert decision.replicas == max(reading.current_replicas, target.min_replicas)
     assert after == state
+
+
+@given(st.lists(st.integers(min_value=-1000, max_value=1000), max_size=20))
+def test_what_may_not_run_yet_asks_for_nobody(changes: list[int]) -> None:
+    state, scheduled, accepted = LawState(), 0, 0
+    target = ScalingTarget(min_replicas=1)
+    for now, change in enumerate(changes):
+        # More of them are submitted, or some are cancelled.
+        scheduled, accepted = max(0, scheduled + change), accepted + max(0, change)
+        load = Load(
+            ready_tasks=0,
+            in_flight_tasks=0,
+            scheduled_tasks=scheduled,
+            oldest_ready_age_seconds=0.0,
+            arrivals_total=accepted,
+            completions_total=0,
+            busy_seconds_total=0.0,
+        )
+        pods = PodCounts(living=1, removable=1)
+        reading = Reading(now_seconds=now, load=load, current_replicas=1, pods=pods)
+        state, decision = decide(state, reading, target)
+
+        assert (state.rate_per_second, decision.replicas) == (0, 1)
 
 
 @given(
@@ -186,6 +211,7 @@ def _under_constant_load(
         load = Load(
             ready_tasks=0,
             in_flight_tasks=math.floor(rate * service_seconds) if current else 0,
+            scheduled_tasks=0,
             oldest_ready_age_seconds=0.0,
             arrivals_total=arrived,
             completions_total=arrived,

@@ -17,6 +17,7 @@ LABELS = '{name="demo",namespace="team"}'
 LOAD = Load(
     ready_tasks=41,
     in_flight_tasks=12,
+    scheduled_tasks=7,
     oldest_ready_age_seconds=3.5,
     arrivals_total=1000,
     completions_total=900,

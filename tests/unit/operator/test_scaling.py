@@ -408,6 +408,20 @@ async def test_three_hundred_short_tasks_come_and_go_and_leave_zero_workers() ->
     assert numbers == sorted(numbers, reverse=True)
 
 
+async def test_tasks_for_later_leave_a_warm_pool_alone_until_they_are_due() -> None:
+    def load(now: float) -> Load:
+        if now < 900:
+            return a_load(scheduled=100 if now >= 10 else 0, arrivals=100 if now >= 10 else 0)
+        return a_load(ready=100, arrivals=100)
+
+    scene = ScalingScene(replicas=1, min_replicas=1, until_seconds=910)
+    scene.source.script = load
+
+    await scene.run()
+
+    assert scene.workers.written == [(900.0, 10)]
+
+
 @pytest.mark.parametrize(
     ("count", "rounded"), [(0, 0), (7, 7), (41, 41), (149, 150), (12_345, 12_000)]
 )

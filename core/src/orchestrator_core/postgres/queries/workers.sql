@@ -39,10 +39,11 @@ DELETE FROM workers WHERE seen_at < now() - interval '1 day';
 
 -- name: read_load
 -- One reading for the autoscaler. Who waits is counted up to 20,000: by then every pool is at its
--- maximum, and a deep backlog must not make the reading slow. A live lease has not rung since it
--- began, so leases stand apart from the backlog in live_tasks_first_ring, the soonest end first;
--- behind them in the same hour may be tasks that are delayed, up to 20,000 rows are looked at.
--- What rings = 0 and was due a minute ago is stuck: some sixty sweeps have left it.
+-- maximum, and a deep backlog must not make the reading slow. Who waits for a time to come is
+-- counted as far, the soonest first, so that it is the index that is read. A live lease has not
+-- rung since it began, so leases stand apart from the backlog in live_tasks_first_ring, the soonest
+-- end first; behind them in the same hour may be tasks that are delayed, up to 20,000 rows are
+-- looked at. What rings = 0 and was due a minute ago is stuck: some sixty sweeps have left it.
 -- now() and not clock_timestamp(): only what is stable can bound an index scan. Uses
 -- live_tasks_waiting and live_tasks_first_ring.
 WITH levels AS (
@@ -55,6 +56,19 @@ WITH levels AS (
         CROSS JOIN LATERAL (
             SELECT 1 FROM live_tasks
             WHERE lease_token IS NULL AND priority = p AND due_at <= now()
+            LIMIT 20000
+        ) AS level
+        LIMIT 20000
+    ) AS counted
+), scheduled AS (
+    SELECT count(*) AS tasks
+    FROM (
+        SELECT 1
+        FROM levels
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM live_tasks
+            WHERE lease_token IS NULL AND priority = p AND due_at > now()
+            ORDER BY due_at
             LIMIT 20000
         ) AS level
         LIMIT 20000
@@ -93,12 +107,13 @@ WITH levels AS (
     FROM workers
 )
 SELECT waiting.tasks + expired.tasks AS ready_tasks, leased.tasks AS in_flight_tasks,
+       scheduled.tasks AS scheduled_tasks,
        coalesce(extract(epoch FROM now() - least(heads.due_at, expired.due_at)), 0)::float8
            AS oldest_ready_age_seconds,
        (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tasks_id_seq) AS arrivals_total,
        done.completions::bigint AS completions_total,
        done.busy_seconds::float8 AS busy_seconds_total, expired.stuck_tasks
-FROM waiting, heads, expired, leased, done;
+FROM waiting, scheduled, heads, expired, leased, done;
 
 -- name: list_workers
 -- Worker processes seen in the last $1 seconds with the live leases each holds. One that is silent
