@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 import services
@@ -79,20 +80,82 @@ async def test_an_empty_database_gets_the_whole_schema_and_a_second_run_changes_
     assert "canary" not in first[1] + second[1]
 
 
-async def test_a_migration_that_fails_is_reported_and_then_explained_as_stuck(
+async def test_a_migration_that_met_a_lock_runs_when_the_lock_is_gone(
     empty_database: Database,
     postgres_settings: PostgresSettings,
     golang_migrate: str,
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "0001_broken.up.sql").write_text("CREATE TABLE half (id int); SELEC 1;")
+    (tmp_path / "0001_first.up.sql").write_text("CREATE TABLE good (id int);")
+    (tmp_path / "0002_second.up.sql").write_text(
+        "SET lock_timeout = '100ms'; CREATE TABLE half (id int); ALTER TABLE busy ADD COLUMN n int;"
+    )
+    other = await asyncpg.connect(
+        host=postgres_settings.host,
+        port=postgres_settings.port,
+        user=postgres_settings.user,
+        database=postgres_settings.database,
+    )
+    await other.execute("CREATE TABLE busy (id int)")
+
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE busy IN ACCESS SHARE MODE")
+            refused = run_migrate(postgres_settings, golang_migrate, tmp_path)
+        left = await tables_of(empty_database)
+        repeated = run_migrate(postgres_settings, golang_migrate, tmp_path)
+    finally:
+        await other.close()
+
+    assert refused[0] == 1
+    assert refused[1].endswith(
+        "(details: pq: canceling statement due to lock timeout);"
+        " nothing of migration 2 stays, and it can simply be run again\n"
+    )
+    assert left == {"busy", "good", "schema_migrations"}
+    assert repeated[0] == 0, repeated[1]
+    assert "half" in await tables_of(empty_database)
+
+
+async def test_a_first_migration_with_a_mistake_runs_once_it_is_mended(
+    empty_database: Database,
+    postgres_settings: PostgresSettings,
+    golang_migrate: str,
+    tmp_path: Path,
+) -> None:
+    migration = tmp_path / "0001_first.up.sql"
+    migration.write_text("CREATE TABLE half (id int); SELEC 1;")
+    refused = run_migrate(postgres_settings, golang_migrate, tmp_path)
+    left = await tables_of(empty_database)
+
+    migration.write_text("CREATE TABLE half (id int); SELECT 1;")
+    mended = run_migrate(postgres_settings, golang_migrate, tmp_path)
+
+    assert refused[0] == 1
+    assert "golang-migrate failed" in refused[1]
+    assert "syntax error" in refused[1]
+    assert "nothing of migration 1 stays" in refused[1]
+    assert "Traceback" not in refused[1]
+    assert "half" not in left
+    assert mended[0] == 0, mended[1]
+
+
+async def test_a_migration_that_lost_its_connection_is_explained_as_stuck(
+    empty_database: Database,
+    postgres_settings: PostgresSettings,
+    golang_migrate: str,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "0001_cut_off.up.sql").write_text(
+        "CREATE TABLE half (id int); SELECT pg_terminate_backend(pg_backend_pid());"
+    )
 
     failed = run_migrate(postgres_settings, golang_migrate, tmp_path)
     stuck = run_migrate(postgres_settings, golang_migrate, tmp_path)
 
     assert failed[0] == stuck[0] == 1
     assert "golang-migrate failed" in failed[1]
-    assert "syntax error" in failed[1]
+    assert "run again" not in failed[1]
     assert "the schema is stuck in migration 1" in stuck[1]
     assert "Traceback" not in failed[1] + stuck[1]
     assert "half" not in await tables_of(empty_database)
