@@ -5,6 +5,9 @@ any point. An apply is left out only when it is known to change nothing: the
 object is exactly as the last apply of the very same manifest left it, its status
 aside. That memory may be lost at any time.
 
+A Job that changes the schema right now is neither replaced nor pruned. Its pod's end
+rings the door, and that pass does it.
+
 Before: ``reconciling`` has observed and planned.
 After: ``status`` reads the objects as they are now, and the problems.
 """
@@ -34,6 +37,7 @@ from orchestrator_operator.problems import (
     Problem,
 )
 from orchestrator_operator.quantities import to_number
+from orchestrator_operator.workloads import is_migrating
 
 _log = structlog.get_logger(__name__)
 _PRUNED_KINDS = frozenset(kind.kind for kind in PRUNED_CHILDREN)
@@ -101,7 +105,7 @@ class Actor:
         try:
             applied = await self._write(step, existing)
         except ObjectRefusedError as error:
-            await self._answer_refusal(step, existing, error, acted)
+            await self._answer_refusal(step, existing, error, observed, acted)
             return
         if existing is not None or step.birth is None:
             self.memory.learn(step.manifest, applied)
@@ -132,11 +136,19 @@ class Actor:
         return await self.cluster.apply(manifest, field_manager=names.FIELD_MANAGER)
 
     async def _answer_refusal(
-        self, step: Step, existing: Manifest | None, error: ObjectRefusedError, acted: Acted
+        self,
+        step: Step,
+        existing: Manifest | None,
+        error: ObjectRefusedError,
+        observed: Observed,
+        acted: Acted,
     ) -> None:
         told = " ".join(step.key)
         way = way_around(step.key[0], error) if existing is not None else None
         if existing is not None and way is not None:
+            if is_migrating(existing, observed.pods):
+                acted.objects[step.key] = existing
+                return
             _log.info("replacing_object", object=told, why=way.why, refusal=error.message)
             await self.cluster.delete(existing, propagation=way.propagation)
             acted.changes.append(f"replaced {told}")
@@ -182,7 +194,7 @@ class Actor:
             is_leaving = "deletionTimestamp" in child["metadata"]
             if key in plan.keys or key[0] not in _PRUNED_KINDS or not is_ours or is_leaving:
                 continue
-            if await self.cluster.delete(child):
+            if not is_migrating(child, observed.pods) and await self.cluster.delete(child):
                 acted.changes.append(f"deleted {' '.join(key)}")
 
 

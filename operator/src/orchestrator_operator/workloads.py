@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator_operator import names
 from orchestrator_operator.conditions import from_timestamp
 from orchestrator_operator.kinds import Manifest
+from orchestrator_operator.ownership import controller_of
 
 LONGEST_TROUBLE = 300
 PATIENCE_SECONDS = 10
@@ -93,6 +94,29 @@ def is_complete(job: Manifest | None) -> bool:
 def failure_of(job: Manifest | None) -> dict[str, Any] | None:
     """Return the condition that says that a Job has failed for good."""
     return None if job is None else condition_of(job, "Failed")
+
+
+def is_migrating(job: Manifest, pods: Iterable[Manifest]) -> bool:
+    """Return whether a Job's pod changes the schema right now.
+
+    Killed in the middle, it would leave the version marked as half done, for a hand to mend. It
+    ends by itself, within its deadline. One that is leaving is killed already, whatever we spare.
+    """
+    uid = job["metadata"]["uid"]
+    return any(
+        controller_of(pod).get("uid") == uid and _runs(pod, names.MIGRATION)
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+    )
+
+
+def _runs(pod: Manifest, init_container: str) -> bool:
+    status = pod.get("status") or {}
+    # A pod whose node is lost ends as Failed, and its containers may still be told as running.
+    return status.get("phase") not in {"Succeeded", "Failed"} and any(
+        container["name"] == init_container and "running" in (container.get("state") or {})
+        for container in status.get("initContainerStatuses") or ()
+    )
 
 
 def component_of(manifest: Manifest) -> str:

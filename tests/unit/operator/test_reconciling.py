@@ -23,6 +23,10 @@ WORKLOADS = (
     ("Deployment", "edge"),
     ("Deployment", "worker"),
 )
+ANOTHER_TEMPLATE = {"api": {"resources": {"requests": {"cpu": "123m"}}}}
+"""The migration's Job must be made anew."""
+ANOTHER_JOB = {"version": "0.2.0"}
+"""It is one too many."""
 
 
 class Pool(NoPool):
@@ -129,6 +133,79 @@ async def test_old_pods_run_on_while_a_new_version_migrates() -> None:
     assert world.child("Deployment", "api")["spec"]["template"] != old
     assert world.resource["status"]["version"] == {"current": "0.2.0", "target": "0.2.0"}
     assert len([key for key in world.cluster.objects if key[0] == "Job"]) == 1
+
+
+async def a_world_that_migrates() -> tuple[World, Manifest]:
+    """A world, and its migration's pod, which changes the schema."""
+    world = World()
+    await world.make_pass()
+    world.get_ready("StatefulSet", f"{NAME}-postgres")
+    await world.make_pass()
+    [job] = [each for key, each in world.cluster.objects.items() if key[0] == "Job"]
+    owner = {
+        "apiVersion": job["apiVersion"],
+        "kind": "Job",
+        "name": job["metadata"]["name"],
+        "uid": job["metadata"]["uid"],
+        "controller": True,
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{job['metadata']['name']}-x",
+            "namespace": NAMESPACE,
+            "labels": job["spec"]["template"]["metadata"]["labels"],
+            "ownerReferences": [owner],
+        },
+    }
+    world.cluster.put(pod)
+    let_the_migration(world, pod, "running")
+    return world, pod
+
+
+def let_the_migration(world: World, pod: Manifest, state: str) -> None:
+    container = {"name": "migrate", "state": {state: {}}}
+    status = {"phase": "Pending", "initContainerStatuses": [container]}
+    world.cluster.set_status("Pod", NAMESPACE, pod["metadata"]["name"], status)
+
+
+def uids_of_jobs(world: World) -> list[str]:
+    return [
+        each["metadata"]["uid"] for key, each in world.cluster.objects.items() if key[0] == "Job"
+    ]
+
+
+@pytest.mark.parametrize("edit", [ANOTHER_TEMPLATE, ANOTHER_JOB], ids=["replaced", "pruned"])
+async def test_a_job_is_left_alone_while_it_changes_the_schema(edit: dict[str, Any]) -> None:
+    world, pod = await a_world_that_migrates()
+    [old] = uids_of_jobs(world)
+
+    world.edit(**edit)
+    await world.make_pass()
+
+    assert old in uids_of_jobs(world)
+    assert world.condition("Migrated") == ("False", "Running")
+    assert world.condition("Degraded")[0] != "True"
+
+    let_the_migration(world, pod, "terminated")
+    await world.make_pass()
+    await world.make_pass()
+
+    [new] = uids_of_jobs(world)
+    assert new != old
+
+
+@pytest.mark.parametrize("edit", [ANOTHER_TEMPLATE, ANOTHER_JOB], ids=["replaced", "pruned"])
+async def test_a_job_whose_pod_never_started_goes_at_once(edit: dict[str, Any]) -> None:
+    world, pod = await a_world_that_migrates()
+    let_the_migration(world, pod, "waiting")
+    [old] = uids_of_jobs(world)
+
+    world.edit(**edit)
+    await world.make_pass()
+
+    assert old not in uids_of_jobs(world)
 
 
 async def test_a_deleted_child_comes_back() -> None:

@@ -67,7 +67,7 @@ def _build_pod(context: Context) -> dict[str, Any]:
         uid=OWN_IMAGES_UID,
         initContainers=[
             build_container(
-                "migrate",
+                names.MIGRATION,
                 context.images.api,
                 command=["python", "-m", "orchestrator_api", "migrate"],
                 resources=context.spec.api.resources.to_manifest(),
