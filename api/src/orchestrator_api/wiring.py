@@ -28,7 +28,7 @@ from orchestrator_api.limits.policies import Policies
 from orchestrator_api.limits.requests import RequestLimits
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.places import Places
-from orchestrator_api.pruning import Pruning
+from orchestrator_api.pruning import Pruning, build_steps
 from orchestrator_api.running import Service, running
 from orchestrator_api.settings import ApiSettings, ProcessSettings
 from orchestrator_api.tasks.catalogue import Catalogue
@@ -51,7 +51,7 @@ from orchestrator_core.postgres.worker_store import WorkerStore
 from orchestrator_core.redis.cache import Cache
 from orchestrator_core.redis.connections import RedisConnection
 from orchestrator_core.redis.token_buckets import TokenBuckets
-from orchestrator_core.s3.object_store import READER, build_object_store
+from orchestrator_core.s3.object_store import PRUNER, READER, build_object_store
 from orchestrator_core.spans import exporting
 
 
@@ -141,12 +141,14 @@ async def open_services(
             ring_again_seconds=settings.api.ring_again_seconds,
         ),
         Pruning(
-            account_store,
-            worker_store,
-            SubmissionStore(database),
-            files.uploads,
-            files.results,
-            pools=PoolStore(database),
+            build_steps(
+                account_store,
+                worker_store,
+                SubmissionStore(database),
+                files.uploads,
+                PostgresResultStore(database, build_object_store(settings.s3, PRUNER)),
+                pools=PoolStore(database),
+            ),
             chance=chance,
         ),
     ]

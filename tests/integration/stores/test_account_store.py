@@ -206,7 +206,7 @@ async def test_auth_events_are_append_only(store: AccountStore, database: Databa
             await connection.execute("UPDATE auth_events SET user_id = 2")
 
 
-async def test_pruning_forgets_old_events_and_ended_logins_up_to_its_limit(
+async def test_pruning_forgets_old_events_the_oldest_first_up_to_its_limit(
     store: AccountStore, account: Account, database: Database
 ) -> None:
     async with database.answering("make some history") as connection:
@@ -216,19 +216,53 @@ async def test_pruning_forgets_old_events_and_ended_logins_up_to_its_limit(
             " FROM unnest(ARRAY[89, 91, 92, 93]) d",
             account.id,
         )
-    kept = await a_login(store, account)
 
-    await store.prune(limit=2)
-    left = len(await events(database))
-    await store.prune(limit=2)
+    pruned = [await store.prune_auth_events(limit=2) for _ in range(3)]
 
-    assert left == 6 - 2
-    assert [kind for kind, _ in await events(database)] == [
-        AuthEvent.REGISTERED,
-        AuthEvent.REGISTERED,
-        AuthEvent.LOGGED_IN,
-    ]
+    assert pruned == [2, 1, 0]
+    assert [kind for kind, _ in await events(database)] == [AuthEvent.REGISTERED] * 2
+
+
+async def end_long_ago(database: Database, *sessions: NewSession) -> None:
+    """Let the sessions end, the first one the longest ago."""
+    async with database.answering("age") as connection:
+        await connection.execute(
+            "UPDATE token_families SET expires_at = now() - make_interval(days => 9 - n::integer)"
+            " FROM unnest($1::uuid[]) WITH ORDINALITY AS given(session_id, n)"
+            " WHERE id = session_id",
+            [session.id for session in sessions],
+        )
+
+
+async def test_pruning_forgets_ended_logins_the_longest_ended_first_with_their_tokens(
+    store: AccountStore, account: Account, database: Database
+) -> None:
+    kept, *ended = [await a_login(store, account) for _ in range(4)]
+    await end_long_ago(database, *ended)
+
+    first = await store.prune_families(limit=2)
+    left = await live_sessions(database)
+    second = await store.prune_families(limit=2)
+
+    assert (first, second) == (2, 1)
+    assert left == {kept.id, ended[2].id}
     assert await live_sessions(database) == {kept.id}
+    async with database.answering("count tokens") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM refresh_tokens") == 1
+
+
+async def test_replicas_that_prune_at_once_do_not_wait_for_each_other(
+    store: AccountStore, account: Account, database: Database
+) -> None:
+    ended = [await a_login(store, account) for _ in range(3)]
+    await end_long_ago(database, *ended)
+
+    async with database.answering("prune elsewhere") as connection, connection.transaction():
+        await connection.execute("SELECT FROM token_families WHERE id = $1 FOR UPDATE", ended[0].id)
+        pruned = await store.prune_families(limit=2)
+
+    assert pruned == 2
+    assert await live_sessions(database) == {ended[0].id}
 
 
 async def test_a_reading_of_revocations_finds_what_ended_since_and_shortly_before(

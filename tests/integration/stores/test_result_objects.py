@@ -1,5 +1,6 @@
 """Every object is a result's, or goes: whatever happens between any two steps."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -14,7 +15,13 @@ from orchestrator_core.files import TaskResult
 from orchestrator_core.postgres.database import Database
 from orchestrator_core.postgres.result_store import PostgresResultStore
 from orchestrator_core.postgres.task_store import TaskStore
-from orchestrator_core.s3.object_store import PART_BYTES, READER, WRITER, S3ObjectStore
+from orchestrator_core.s3.object_store import (
+    PART_BYTES,
+    PRUNER,
+    READER,
+    WRITER,
+    S3ObjectStore,
+)
 from orchestrator_core.settings import S3Settings
 from orchestrator_core.testing import a_result
 from own_stores import bucket_at, objects_in
@@ -125,6 +132,21 @@ async def test_a_bucket_that_is_away_loses_no_key(
         await away.results.prune_objects(limit=10)
 
     assert await kept.results.prune_objects(limit=10) == 1
+
+
+async def test_pruning_waits_for_a_bucket_that_deletes_too_slowly_for_a_reader() -> None:
+    answer = b"<DeleteResult><Deleted><Key>results/1/1-stray</Key></Deleted></DeleteResult>"
+
+    async def delete_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(READER.call_seconds + 0.1)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(delete_slowly, "127.0.0.1", 0) as slow:
+        settings = bucket_at(slow.sockets[0].getsockname()[1], "slow")
+        await S3ObjectStore(settings, PRUNER).delete(["results/1/1-stray"])
 
 
 async def test_a_bucket_that_is_away_is_named_and_no_secret_is(s3_settings: S3Settings) -> None:

@@ -204,12 +204,16 @@ class AccountStore:
             row = await connection.fetchrow(_SQL["read_revocations"], since, overlap_seconds)
         return RevocationReading(row["read_at"], [SessionId(each) for each in row["session_ids"]])
 
-    async def prune(self, *, limit: int) -> None:
-        """Forget logins that ended more than a day ago, and events of more than 90 days ago.
-
-        Args:
-            limit: rows of each.
-        """
+    async def prune_families(self, *, limit: int) -> int:
+        """Forget up to ``limit`` logins that ended more than a day ago; return how many."""
         async with self._database.answering("prune ended logins") as connection:
-            await connection.execute(_SQL["prune_families"], limit)
-            await connection.execute(_SQL["prune_auth_events"], limit, AUTH_EVENT_DAYS)
+            status: str = await connection.execute(_SQL["prune_families"], limit)
+        return int(status.removeprefix("DELETE "))
+
+    async def prune_auth_events(self, *, limit: int) -> int:
+        """Forget up to ``limit`` events of more than 90 days ago; return how many."""
+        async with self._database.answering("prune auth events") as connection:
+            status: str = await connection.execute(
+                _SQL["prune_auth_events"], limit, AUTH_EVENT_DAYS
+            )
+        return int(status.removeprefix("DELETE "))

@@ -53,6 +53,10 @@ WRITER = Patience(request_seconds=60.0, call_seconds=180.0)
 """Finished work is worth some waiting: 16 MB at 0.3 MB/s, or a bucket away for minutes."""
 
 
+PRUNER = Patience(request_seconds=30.0, call_seconds=60.0)
+"""Nobody waits; a bucket may take many seconds to delete a page of objects."""
+
+
 class S3ObjectStore:
     """An ``ObjectStore`` in one bucket. Building it connects to nothing."""
 

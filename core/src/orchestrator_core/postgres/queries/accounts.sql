@@ -119,13 +119,25 @@ SELECT now() AS read_at,
        ) AS session_ids;
 
 -- name: prune_families
--- Forget logins that ended, $1 at most; uses token_families_expires_at.
+-- Forget logins that ended, $1 at most, the longest first, with their refresh tokens; uses
+-- token_families_expires_at and refresh_tokens_family_id. Several processes may do so at once.
 DELETE FROM token_families
-WHERE id IN (SELECT id FROM token_families WHERE expires_at < now() - interval '1 day' LIMIT $1);
+WHERE id IN (
+    SELECT id FROM token_families
+    WHERE expires_at < now() - interval '1 day'
+    ORDER BY expires_at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+);
 
 -- name: prune_auth_events
--- Forget what happened more than $2 days ago, $1 rows at most; uses auth_events_at.
+-- Forget what happened more than $2 days ago, $1 rows at most; uses auth_events_at. Several
+-- processes may do so at once.
 DELETE FROM auth_events
 WHERE id IN (
-    SELECT id FROM auth_events WHERE at < now() - make_interval(days => $2) ORDER BY at LIMIT $1
+    SELECT id FROM auth_events
+    WHERE at < now() - make_interval(days => $2)
+    ORDER BY at
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
 );
