@@ -26,6 +26,7 @@ from opentelemetry.trace import SpanKind
 
 from orchestrator_api.metrics import RingMetrics, RingReason
 from orchestrator_api.rounds import Rounds
+from orchestrator_api.sparing import Sparing
 from orchestrator_core.batching import Batcher
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
@@ -127,8 +128,10 @@ class Rings(Protocol):
     async def fail_exhausted(self, *, limit: int) -> Sequence[TaskId]:
         """End tasks that lost the lease of their last attempt; return them."""
 
-    async def take_first_rings(self, *, limit: int, ring_after_seconds: float) -> Sequence[TaskId]:
-        """Take what has not rung since it became due or lost its lease."""
+    async def take_first_rings(
+        self, *, limit: int, ring_after_seconds: float, spare_leases: bool
+    ) -> Sequence[TaskId]:
+        """Take what has not rung since it became due or, unless spared, lost its lease."""
 
     async def has_due_repeats(self) -> bool:
         """Return whether anything waits that rang so long ago that it might ring again."""
@@ -157,6 +160,7 @@ class Sweep:
         bell: Bell,
         counting: RingMetrics,
         *,
+        sparing: Sparing,
         chance: Random,
         ring_again_seconds: float,
         announce: Callable[[], None] = lambda: None,
@@ -167,6 +171,7 @@ class Sweep:
             rings: knows what is due.
             bell: to ring.
             counting: told of sweeps and rings.
+            sparing: whether leases that ran out are left alone; told how Postgres answers.
             chance: keeps replicas apart.
             ring_again_seconds: until a ring that led to nothing is repeated.
             announce: called when tasks were ended, for those who follow them.
@@ -174,6 +179,7 @@ class Sweep:
         self._rings = rings
         self._bell = bell
         self._counting = counting
+        self._sparing = sparing
         self._chance = chance
         self._announce = announce
         self._ring_again_seconds = ring_again_seconds
@@ -196,7 +202,9 @@ class Sweep:
         """
         try:
             await self._go_through()
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            if error.store == "postgres":
+                self._sparing.note_silence()
             self._counting.count_sweep("store_away")
             raise
         except Exception:
@@ -212,12 +220,21 @@ class Sweep:
         except StoreUnavailableError:
             # Needs no RabbitMQ. Not in a ``finally``: with Postgres away as well, its error
             # would take the place of a cancellation, and the process would never stop.
-            await self._fail_exhausted()
+            await self._end_lost()
             raise
-        await self._fail_exhausted()
+        await self._end_lost()
         depth_messages += await self._ring_first()
         if await self._rings.has_due_repeats():
             await self._repeat(depth_messages)
+
+    async def _end_lost(self) -> None:
+        """End what has no attempt left, unless it is spared; ask Postgres in any case."""
+        if self._sparing.is_on:
+            # Only whether there is an answer: without RabbitMQ nothing else would ask.
+            await self._rings.has_due_repeats()
+        else:
+            await self._fail_exhausted()
+        self._sparing.note_answer()
 
     async def _fail_exhausted(self) -> None:
         for _ in range(_MAX_PAGES):
@@ -235,7 +252,9 @@ class Sweep:
         rung = 0
         for _ in range(_MAX_PAGES):
             due = await self._rings.take_first_rings(
-                limit=PAGE_RINGS, ring_after_seconds=self._ring_again_seconds
+                limit=PAGE_RINGS,
+                ring_after_seconds=self._ring_again_seconds,
+                spare_leases=self._sparing.is_on,
             )
             rung += await self._ring(due, reason="due")
             if len(due) < PAGE_RINGS:

@@ -4,6 +4,7 @@ Before: ``app`` has a lifespan that begins.
 After: each request finds its services in ``request.state``.
 """
 
+import time
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from random import SystemRandom
@@ -31,6 +32,7 @@ from orchestrator_api.places import Places
 from orchestrator_api.pruning import Pruning, build_steps
 from orchestrator_api.running import Service, running
 from orchestrator_api.settings import ApiSettings, ProcessSettings
+from orchestrator_api.sparing import Sparing
 from orchestrator_api.tasks.catalogue import Catalogue
 from orchestrator_api.tasks.explaining import Explaining
 from orchestrator_api.tasks.service import TaskService
@@ -136,6 +138,7 @@ async def open_services(
             RingStore(database),
             doorbell,
             metrics.rings,
+            sparing=Sparing(time.monotonic),
             chance=chance,
             announce=watching.announcer.offer,
             ring_again_seconds=settings.api.ring_again_seconds,

@@ -15,6 +15,7 @@ from kept_tasks import keep_tasks
 from orchestrator_api.dispatching import PAGE_RINGS, Bell, Sweep
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.settings import ProcessSettings
+from orchestrator_api.sparing import GRACE_SECONDS, Sparing
 from orchestrator_core.amqp.doorbell import Doorbell
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
@@ -24,6 +25,7 @@ from orchestrator_core.postgres.task_store import TaskStore
 from orchestrator_core.settings import AmqpSettings, PostgresSettings
 from orchestrator_core.tasks import NewTask, TaskId, UserId
 from orchestrator_core.topology import TASK_QUEUE
+from spared_leases import AClock, sparing_nothing
 
 NOWHERE = AmqpSettings(RABBITMQ_URL="amqp://guest:guest@127.0.0.1:1/")
 NO_POSTGRES = PostgresSettings(DB_HOST="127.0.0.1", DB_PORT=1)
@@ -51,11 +53,18 @@ async def owner(database: Database) -> UserId:
     return UserId(user_id)
 
 
-def a_sweep(database: Database, bell: Bell, *, ring_again_seconds: float = 30.0) -> Sweep:
+def a_sweep(
+    database: Database,
+    bell: Bell,
+    *,
+    ring_again_seconds: float = 30.0,
+    sparing: Sparing | None = None,
+) -> Sweep:
     return Sweep(
         RingStore(database),
         bell,
         Metrics().rings,
+        sparing=sparing or sparing_nothing(),
         chance=Random(1),
         ring_again_seconds=ring_again_seconds,
     )
@@ -337,6 +346,27 @@ async def test_a_lost_lease_with_attempts_left_is_rung_again(
     await a_sweep(database, bell).sweep()
 
     assert await queued_ids(amqp_settings) == [task_id]
+
+
+@pytest.mark.parametrize("max_attempts", [1, 2])
+async def test_a_lease_that_ran_out_in_an_outage_is_left_to_its_worker_for_a_while(
+    database: Database, store: TaskStore, owner: UserId, bell: Doorbell, max_attempts: int
+) -> None:
+    held, lost = await kept_tasks(database, owner, 2)
+    async with database.answering("allow more") as connection:
+        await connection.execute("UPDATE tasks SET max_attempts = $1", max_attempts)
+    claims = await store.claim([held, lost], worker_id=uuid.uuid4(), lease_seconds=30)
+    await make_due(database)
+    clock = AClock()
+    sweep = a_sweep(database, bell, sparing=Sparing(clock))
+
+    await sweep.sweep()
+    gone = await store.extend_leases(claims[:1], lease_seconds=30)
+    clock.now += GRACE_SECONDS
+    await sweep.sweep()
+
+    assert gone == frozenset()
+    assert await store.extend_leases(claims, lease_seconds=30) == {lost}
 
 
 async def test_a_task_under_a_live_lease_is_left_alone(

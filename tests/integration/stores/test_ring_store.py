@@ -116,6 +116,22 @@ async def test_what_is_under_a_live_lease_neither_fails_nor_rings(
     assert await take_repeats(rings) == []
 
 
+async def test_a_spared_lease_that_ran_out_can_be_extended_while_what_is_due_rings(
+    rings: RingStore, tasks: TaskStore, database: Database, user_id: UserId
+) -> None:
+    leased, due = await keep(database, user_id, NORMAL, NORMAL)
+    held = await claim(tasks, leased, lease_seconds=0)
+    await execute(database, "UPDATE live_tasks SET rings = 0 WHERE task_id = $1", due)
+
+    rung = await rings.take_first_rings(
+        limit=100, ring_after_seconds=AGAIN_SECONDS, spare_leases=True
+    )
+    lost = await tasks.extend_leases([held], lease_seconds=30)
+
+    assert (rung, lost) == ([due], frozenset())
+    assert await take_first(rings) == []
+
+
 async def test_who_is_to_ring_is_found_with_its_trace(
     rings: RingStore, tasks: TaskStore, database: Database, user_id: UserId
 ) -> None:
@@ -272,7 +288,7 @@ def plans_of(node: Any) -> Iterator[dict[str, Any]]:
 
 STATEMENTS: list[tuple[str, str, list[object]]] = [
     ("rings", "fail_exhausted", [500]),
-    ("rings", "take_first_rings", [500, AGAIN_SECONDS]),
+    ("rings", "take_first_rings", [500, AGAIN_SECONDS, False]),
     ("rings", "has_due_repeats", [MAX_LOOK]),
     ("rings", "count_waiting", [MAX_LOOK]),
     ("rings", "take_repeats", [500, AGAIN_SECONDS, MAX_LOOK]),

@@ -1,7 +1,7 @@
 """When the doorbell rings, and when it does not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator_api.dispatching import PAGE_RINGS, PUBLISH, FirstRings, Sweep
-from orchestrator_api.metrics import Metrics
+from orchestrator_api.metrics import Metrics, RingMetrics
+from orchestrator_api.sparing import GRACE_SECONDS, Sparing
 from orchestrator_core.envelope import TaskEnvelope
 from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
 from orchestrator_core.testing import A_TRACE
 from recorded_spans import recording_spans
+from spared_leases import AClock, sparing_nothing
 
 RING_AGAIN_SECONDS = 30.0
 
@@ -112,16 +114,20 @@ class SomeRings:
         self.exhausted = [TaskId(3_000_000)]
         self.asked: list[str] = []
         self.is_away = False
+        self.knows_no_traces = False
 
     async def fail_exhausted(self, *, limit: int) -> list[TaskId]:
         return self._take("fail", self.exhausted, limit)
 
-    async def take_first_rings(self, *, limit: int, ring_after_seconds: float) -> list[TaskId]:
+    async def take_first_rings(
+        self, *, limit: int, ring_after_seconds: float, spare_leases: bool
+    ) -> list[TaskId]:
         assert ring_after_seconds == RING_AGAIN_SECONDS
-        return self._take("first", self.first, limit)
+        return self._take("first, spared" if spare_leases else "first", self.first, limit)
 
     async def has_due_repeats(self) -> bool:
         self.asked.append("look")
+        self._answer()
         return bool(self.repeats)
 
     async def count_waiting(self, *, limit: int) -> int:
@@ -140,7 +146,7 @@ class SomeRings:
 
     async def find_trace_contexts(self, task_ids: Sequence[TaskId]) -> list[str]:
         self.asked.append("traces")
-        if self.is_away:
+        if self.knows_no_traces:
             raise StoreUnavailableError("postgres", "find trace contexts")
         sampled = f"{A_TRACE[:-2]}01"
         return [
@@ -150,18 +156,40 @@ class SomeRings:
 
     def _take(self, what: str, source: list[TaskId], limit: int) -> list[TaskId]:
         self.asked.append(what)
+        self._answer()
         taken = source[:limit]
         del source[:limit]
         return taken
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise StoreUnavailableError("postgres", "answer")
+
+
+def a_sweep(
+    rings: SomeRings,
+    bell: ABell,
+    *,
+    counting: RingMetrics | None = None,
+    sparing: Sparing | None = None,
+    announce: Callable[[], None] = lambda: None,
+) -> Sweep:
+    return Sweep(
+        rings,
+        bell,
+        counting or Metrics().rings,
+        sparing=sparing or sparing_nothing(),
+        chance=Random(1),
+        ring_again_seconds=RING_AGAIN_SECONDS,
+        announce=announce,
+    )
 
 
 async def sweep(rings: SomeRings, *, depth_messages: int = 0) -> list[int]:
     """Sweep once over a queue with so many messages; return for whom it rang."""
     bell = ABell()
     bell.depth = depth_messages
-    counting = Metrics().rings
-    sweep = Sweep(rings, bell, counting, chance=Random(1), ring_again_seconds=RING_AGAIN_SECONDS)
-    await sweep.sweep()
+    await a_sweep(rings, bell).sweep()
     return bell.rung
 
 
@@ -222,9 +250,7 @@ async def test_in_a_deep_backlog_only_what_was_overtaken_rings_a_hundred_a_sweep
 async def test_what_rings_is_counted_by_its_reason_and_a_sweep_by_its_end() -> None:
     metrics, bell = Metrics(), ABell()
     store = SomeRings(first=3, repeats=4, waiting=4)
-    sweep = Sweep(
-        store, bell, metrics.rings, chance=Random(1), ring_again_seconds=RING_AGAIN_SECONDS
-    )
+    sweep = a_sweep(store, bell, counting=metrics.rings)
 
     await sweep.sweep()
     bell.is_away = True
@@ -244,7 +270,7 @@ async def test_who_is_traced_sees_that_it_rang_again_and_rings_in_any_case(
     *, is_away: bool, spans: int
 ) -> None:
     store = SomeRings(first=4)
-    store.is_away = is_away
+    store.knows_no_traces = is_away
     async with recording_spans() as recorded:
         rung = await sweep(store)
 
@@ -273,20 +299,64 @@ async def test_fresh_tasks_that_did_not_ring_are_counted_apart() -> None:
 async def test_without_rabbitmq_nothing_is_taken_and_what_is_lost_ends_all_the_same() -> None:
     rings, bell, announced = SomeRings(first=3, repeats=3, waiting=3), ABell(), []
     bell.is_away = True
-    sweep = Sweep(
-        rings,
-        bell,
-        Metrics().rings,
-        chance=Random(1),
-        ring_again_seconds=RING_AGAIN_SECONDS,
-        announce=lambda: announced.append("ended"),
-    )
+    sweep = a_sweep(rings, bell, announce=lambda: announced.append("ended"))
 
     with pytest.raises(StoreUnavailableError):
         await sweep.sweep()
 
     assert rings.asked == ["fail"]
     assert announced == ["ended"]
+
+
+async def be_away_for_a_lease(sweep: Sweep, rings: SomeRings, clock: AClock) -> None:
+    """Let each sweep of half a minute find no Postgres, and then have it back."""
+    rings.is_away = True
+    for _ in range(30):
+        with pytest.raises(StoreUnavailableError):
+            await sweep.sweep()
+        clock.now += 1
+    rings.is_away = False
+    rings.asked.clear()
+
+
+async def test_after_an_outage_of_postgres_what_is_due_rings_and_no_lease_ends_at_first() -> None:
+    rings, bell, clock = SomeRings(first=2), ABell(), AClock()
+    sweep = a_sweep(rings, bell, sparing=sparing_nothing(clock))
+    await be_away_for_a_lease(sweep, rings, clock)
+
+    await sweep.sweep()
+    clock.now += GRACE_SECONDS
+    await sweep.sweep()
+
+    assert bell.rung == [0, 1]
+    assert rings.asked == ["look", "first, spared", "look", "fail", "first", "look"]
+
+
+async def test_the_end_of_an_outage_is_seen_without_rabbitmq_as_well() -> None:
+    rings, bell, clock = SomeRings(), ABell(), AClock()
+    sweep = a_sweep(rings, bell, sparing=sparing_nothing(clock))
+    bell.is_away = True
+    await be_away_for_a_lease(sweep, rings, clock)
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError):
+            await sweep.sweep()
+        clock.now += GRACE_SECONDS
+
+    assert rings.asked == ["look", "fail"]
+
+
+async def test_an_outage_of_rabbitmq_spares_no_lease() -> None:
+    rings, bell, clock = SomeRings(), ABell(), AClock()
+    sweep = a_sweep(rings, bell, sparing=sparing_nothing(clock))
+    bell.is_away = True
+
+    for _ in range(30):
+        with pytest.raises(StoreUnavailableError):
+            await sweep.sweep()
+        clock.now += 1
+
+    assert rings.asked == ["fail"] * 30
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 200), st.integers(0, 200))

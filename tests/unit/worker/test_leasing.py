@@ -13,7 +13,7 @@ from orchestrator_core.errors import StoreUnavailableError
 from orchestrator_core.tasks import TaskId
 from orchestrator_core.testing import a_claim
 from orchestrator_worker import leasing
-from orchestrator_worker.leasing import Interruption, LeaseKeeper, Leases
+from orchestrator_worker.leasing import Interruption, LeaseKeeper, Leases, wait_seconds_for
 
 SHORT_SECONDS = 0.03
 LONG_SECONDS = 3600.0
@@ -282,3 +282,14 @@ async def test_a_stopped_keeper_leaves_no_thread() -> None:
 
     assert "leases" in names
     assert "leases" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("lease_seconds", "after_an_answer", "after_none"), [(3, 1, 0.2), (30, 10, 2), (3600, 1200, 2)]
+)
+def test_after_a_failure_a_lease_of_any_length_is_tried_again_within_two_seconds(
+    lease_seconds: float, after_an_answer: float, after_none: float
+) -> None:
+    waits = [wait_seconds_for(lease_seconds, is_answered=each) for each in (True, False)]
+
+    assert waits == [after_an_answer, after_none]

@@ -2,7 +2,8 @@
 
 All leases are extended with one statement every third of their length, so two
 may fail before one runs out. While Postgres is away nobody else can claim
-either, so attempts go on and the fence decides when they settle.
+either, so attempts go on and the fence decides when they settle. Leases that
+ran out meanwhile are spared by the API for some seconds, and extended here.
 
 This happens in a thread with an event loop and a connection of its own: a
 handler that blocks the worker's loop must not cost its neighbours their leases.
@@ -33,6 +34,8 @@ from orchestrator_core.tasks import TaskId
 EXTENSIONS_PER_LEASE = 3
 HURRY_FACTOR = 5
 """After a failure the next try comes this much sooner."""
+HURRY_SECONDS = 2.0
+"""Or after so long, of a long lease: the API spares leases for 10 s after an outage."""
 
 TEND_EVERY_SECONDS = 1.0
 """How soon a cancelled attempt ends, and its owner sees how far it is."""
@@ -286,7 +289,7 @@ class _Rounds:
         while not await _is_set_within(stopped, min(extend_at, tend_at) - time.monotonic()):
             if time.monotonic() >= extend_at:
                 is_answered = await self._extend(store)
-                wait_seconds = every_seconds / (1 if is_answered else HURRY_FACTOR)
+                wait_seconds = wait_seconds_for(self._lease_seconds, is_answered=is_answered)
                 extend_at = time.monotonic() + wait_seconds
             if time.monotonic() >= tend_at:
                 # While Postgres is away the next extension must not wait behind this.
@@ -333,6 +336,12 @@ class _Rounds:
         losers = [lease for lease in leases if lease.claim.task_id in lost]
         if losers:
             self._main.call_soon_threadsafe(self._leases.lose, losers)
+
+
+def wait_seconds_for(lease_seconds: float, *, is_answered: bool) -> float:
+    """Return how long to wait for the next extension, after an answer or none."""
+    every_seconds = lease_seconds / EXTENSIONS_PER_LEASE
+    return every_seconds if is_answered else min(every_seconds / HURRY_FACTOR, HURRY_SECONDS)
 
 
 def _is_worth_keeping(lease: Lease) -> bool:

@@ -32,12 +32,19 @@ class RingStore:
             rows = await connection.fetch(_SQL["fail_exhausted"], limit)
         return [TaskId(row["id"]) for row in rows]
 
-    async def take_first_rings(self, *, limit: int, ring_after_seconds: float) -> list[TaskId]:
+    async def take_first_rings(
+        self, *, limit: int, ring_after_seconds: float, spare_leases: bool = False
+    ) -> list[TaskId]:
         """Take what has not rung since it became due or lost its lease: it surely needs a ring.
 
         Each comes back as a repetition after ``ring_after_seconds``, unless it is claimed.
+
+        Args:
+            limit: tasks at most.
+            ring_after_seconds: until the repetition.
+            spare_leases: leave alone what is leased, also where the lease ran out.
         """
-        return await self._take("take_first_rings", limit, ring_after_seconds)
+        return await self._take("take_first_rings", limit, ring_after_seconds, spare_leases)
 
     async def has_due_repeats(self) -> bool:
         """Return whether anything waits that rang so long ago that it might ring again."""

@@ -29,13 +29,14 @@ SELECT id FROM moved;
 -- At most $1 tasks that have not rung since they became due, or since their lease ran out; each
 -- rings again $2 seconds later unless a claim moves that. A lease that ran out ends here: its task
 -- waits like any other from now on, so that any message can bring it and a lost ring is repeated.
--- One without an attempt left is not for ringing. Uses live_tasks_first_ring and primary keys.
+-- One without an attempt left is not for ringing. If $3, no lease ends, and what is leased does not
+-- ring. Uses live_tasks_first_ring and primary keys.
 WITH due AS MATERIALIZED (
     SELECT l.task_id
     FROM live_tasks l
     WHERE l.rings = 0 AND l.ring_at <= now()
       AND (l.lease_token IS NULL
-           OR l.lease_until <= now()
+           OR NOT $3::boolean AND l.lease_until <= now()
               AND (SELECT t.attempts < t.max_attempts FROM tasks t WHERE t.id = l.task_id))
     ORDER BY l.ring_at
     LIMIT $1
