@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
@@ -233,6 +233,19 @@ async def test_an_attempt_that_settled_meanwhile_is_not_told_that_it_lost() -> N
 
     assert not settled.is_lost
     assert not successor.is_lost
+
+
+async def test_a_task_that_is_claimed_again_ends_its_older_attempt_here() -> None:
+    leases = Leases()
+
+    with ExitStack() as newer:
+        with leases.held(a_claim(epoch=1)) as first:
+            second = newer.enter_context(leases.held(a_claim(epoch=2)))
+        held = leases.all()
+
+    assert first.is_lost
+    assert not second.is_lost
+    assert held == [second]
 
 
 async def test_draining_interrupts_every_attempt_for_another_reason() -> None:

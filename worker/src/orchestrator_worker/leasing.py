@@ -142,6 +142,8 @@ class Leases:
     ) -> Iterator[Lease]:
         """Keep the lease of ``claim`` while the context is open.
 
+        An attempt of the same task that still runs here has lost its lease, and ends.
+
         Args:
             claim: whose lease it is.
             progress: where its attempt says how far it is.
@@ -150,6 +152,9 @@ class Leases:
                 and a grace for what follows it.
         """
         lease = Lease(claim, progress, keep_seconds=keep_seconds)
+        if (older := self._held.get(claim.task_id)) is not None:
+            # From here on the thread sees it no more, so nobody else would tell it.
+            older.interrupt(Interruption.LEASE_LOST)
         self._held[claim.task_id] = lease
         try:
             yield lease
