@@ -5,6 +5,7 @@ After: its tasks are completed, their results where the store has them.
 """
 
 from dataclasses import dataclass
+from random import Random
 from uuid import uuid4
 
 from kept_tasks import keep_tasks
@@ -65,7 +66,8 @@ def in_objects(database: Database, settings: S3Settings) -> KeptResults:
     """Keep results in a bucket."""
     objects = S3ObjectStore(settings, READER)
     results = PostgresResultStore(database, objects)
-    return KeptResults(database, results, ObjectKeeper(objects, results.expect).keep)
+    keeper = ObjectKeeper(objects, results.expect, chance=Random(1))
+    return KeptResults(database, results, keeper.keep)
 
 
 def a_new_task(user_id: UserId) -> NewTask:

@@ -79,7 +79,7 @@ async def serve(settings: ProcessSettings) -> None:
                 Lanes.open(own.concurrency, chance=chance, log_level=own.log_level)
             ),
             supplier=await stack.enter_async_context(opened_supplier(own, settings.postgres)),
-            storage=build_storage(own, settings.s3, database),
+            storage=build_storage(own, settings.s3, database, chance=chance),
             handlers=discover_handlers(),
             metrics=metrics,
             chance=chance,

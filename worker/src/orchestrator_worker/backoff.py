@@ -1,6 +1,6 @@
 """Waits between attempts to reach a store that is away.
 
-Before: ``consuming``, ``claiming``, ``settling`` and ``publishing`` found a store away.
+Before: ``consuming``, ``claiming``, ``storing``, ``settling`` or ``publishing`` found one away.
 After: they try again.
 """
 

@@ -7,6 +7,7 @@ After: the thread that keeps leases, ``supplying`` and ``storing`` have stores o
 import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 
 from orchestrator_core.handlers import DEFAULT_MAX_RESULT_BYTES
 from orchestrator_core.postgres.database import Database
@@ -68,7 +69,9 @@ async def opened_supplier(
         )
 
 
-def build_storage(settings: WorkerSettings, s3: S3Settings, database: Database) -> ResultStorage:
+def build_storage(
+    settings: WorkerSettings, s3: S3Settings, database: Database, *, chance: Random
+) -> ResultStorage:
     """Return where results go: into their rows, or into a bucket if one is named.
 
     Raises:
@@ -77,7 +80,7 @@ def build_storage(settings: WorkerSettings, s3: S3Settings, database: Database) 
     objects = build_object_store(s3, WRITER)
     if objects is None:
         return ResultStorage(carry_result, settings.max_result_bytes or DEFAULT_MAX_RESULT_BYTES)
-    keeper = ObjectKeeper(objects, PostgresResultStore(database).expect)
+    keeper = ObjectKeeper(objects, PostgresResultStore(database).expect, chance=chance)
     return ResultStorage(keeper.keep, settings.max_result_bytes or MAX_OBJECT_BYTES)
 
 
