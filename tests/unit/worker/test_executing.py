@@ -1,6 +1,8 @@
 """An attempt ends in an outcome, whatever its handler does."""
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import pytest
@@ -26,6 +28,8 @@ from supplied import a_supplier
 
 LIMIT_SECONDS = 900
 MAX_RESULT_BYTES = 1024
+
+Run = Callable[[AnyPayload, TaskContext], Awaitable[ResultFile]]
 
 
 def an_executor(
@@ -226,17 +230,80 @@ async def test_a_cancelled_attempt_cancels_its_handler() -> None:
     assert was_cancelled.is_set()
 
 
-async def test_an_interrupted_attempt_ends_without_an_outcome() -> None:
+async def outcome_when_interrupted(run: Run) -> Outcome | None:
+    has_begun = asyncio.Event()
     interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    attempt = asyncio.create_task(
-        an_executor(a_handler(never)).execute(
-            a_claim(), progress=Progress(), interrupted=interrupted
-        )
-    )
-    await asyncio.sleep(0)
-    interrupted.set_result(None)
 
-    assert await attempt is None
+    async def begin(payload: AnyPayload, context: TaskContext) -> ResultFile:
+        has_begun.set()
+        return await run(payload, context)
+
+    executor = an_executor(a_handler(begin))
+    attempt = asyncio.create_task(
+        executor.execute(a_claim(), progress=Progress(), interrupted=interrupted)
+    )
+    await has_begun.wait()
+    interrupted.set_result(None)
+    return await attempt
+
+
+async def test_an_interrupted_attempt_ends_without_an_outcome() -> None:
+    assert await outcome_when_interrupted(never) is None
+
+
+async def break_in_a_group(_: AnyPayload, __: TaskContext) -> ResultFile:
+    async def talk() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ConnectionError("closed while it said goodbye")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(talk())
+    raise AssertionError
+
+
+async def give_up_when_cancelled(_: AnyPayload, __: TaskContext) -> ResultFile:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise GiveUpError("somebody stopped it")
+
+
+async def return_nothing_when_cancelled(_: AnyPayload, __: TaskContext) -> ResultFile:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "run", [break_in_a_group, give_up_when_cancelled, return_nothing_when_cancelled]
+)
+async def test_what_comes_of_an_interruption_is_no_outcome(run: Run) -> None:
+    assert await outcome_when_interrupted(run) is None
+
+
+async def test_a_result_that_is_ready_in_spite_of_an_interruption_counts() -> None:
+    async def finish(_: AnyPayload, __: TaskContext) -> ResultFile:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return a_result()
+
+    assert await outcome_when_interrupted(finish) == Succeeded(a_result())
+
+
+async def test_an_outcome_stays_when_its_interruption_comes_too_late() -> None:
+    interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def fail(_: AnyPayload, __: TaskContext) -> ResultFile:
+        interrupted.set_result(None)
+        raise GiveUpError("the image is damaged")
+
+    outcome = await an_executor(a_handler(fail)).execute(
+        a_claim(), progress=Progress(), interrupted=interrupted
+    )
+
+    assert outcome == Failed(ErrorCode.HANDLER_ERROR, "the image is damaged")
 
 
 async def test_what_a_handler_reports_reaches_its_progress() -> None:

@@ -109,7 +109,8 @@ class Executor:
                 its child killed.
 
         Returns:
-            How it ended; None when it was interrupted before.
+            How it ended; None when it was interrupted before. Of what a handler does then, only
+            a result counts.
 
         Raises:
             asyncio.CancelledError: nobody waits for it any more; ended as by ``interrupted``.
@@ -130,12 +131,16 @@ class Executor:
             patience = limit_seconds if handler.is_async else None
             is_timely = await _end_of(running, interrupted, limit_seconds=patience)
         finally:
-            if not running.done():
+            is_cut_off = not running.done()
+            if is_cut_off:
                 await _cancel(running)
         if not is_timely:
             return timed_out(limit_seconds, attempt=claim.attempt, chance=self._chance)
         is_over = running.done() and not running.cancelled()
-        return running.result() if is_over else None
+        outcome = running.result() if is_over else None
+        # Anything else may come of the cancellation, as from a connection that breaks in it,
+        # and would spend an attempt on it or fail the task.
+        return outcome if isinstance(outcome, Succeeded) or not is_cut_off else None
 
     async def _run(
         self, handler: Handler, claim: Claim, progress: Progress, *, limit_seconds: float
