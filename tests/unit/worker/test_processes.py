@@ -20,8 +20,13 @@ from orchestrator_worker.progress import Progress
 PATIENCE_SECONDS = 30.0
 
 CLEANING_TASKS = """
+import gc
+import os
+import signal
 import time
 from pathlib import Path
+
+from pebble.pool.channel import WorkerChannel
 
 from orchestrator_core.handlers import AttemptCancelled, HandlerGroup, Payload
 
@@ -62,6 +67,14 @@ def insist(payload, context):
             time.sleep(3600)
         except AttemptCancelled:
             leave_word(payload, "insisted")
+
+
+@handlers.register("die_locked", payload=Where)
+def die_locked(payload, context):
+    # As if killed in the middle of its answer.
+    [channel] = [each for each in gc.get_objects() if isinstance(each, WorkerChannel)]
+    channel.mutex.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -146,6 +159,16 @@ async def test_a_child_that_kills_itself_ends_only_its_own_attempt(lanes: Lanes)
 
     assert code_of(crashed) is ErrorCode.WORKER_LOST
     assert isinstance(neighbour, Returned)
+
+
+@pytest.mark.usefixtures("cleaning")
+async def test_a_child_that_dies_with_a_lock_costs_only_its_own_attempt(tmp_path: Path) -> None:
+    async with Lanes.open(1, chance=Random(1)) as lanes:
+        lost = await run(lanes, "die_locked", folder=str(tmp_path))
+        after = await run(lanes, "demo_spin", timeout_seconds=5, seconds=0)
+
+    assert code_of(lost) is ErrorCode.WORKER_LOST
+    assert isinstance(after, Returned)
 
 
 async def test_a_hung_attempt_is_killed_at_its_limit(lanes: Lanes) -> None:

@@ -80,7 +80,7 @@ class Lane:
         """Have a child, blocking until it is forked. Harmless if there is one."""
         with self._starting:
             if self._is_started and not self._pool.active:
-                # The child died between two tasks (the kernel was short of memory, say).
+                # The child died, in a task or between two (the kernel was short of memory, say).
                 self._close_pool()
                 self._pool = self._open_pool()
             # Asking whether a new pool is active starts it.
@@ -98,6 +98,14 @@ class Lane:
         self._number += 1
         with self._reports.received(progress, number=self._number):
             yield self._number
+
+    def give_up_pool(self) -> None:
+        """Have the next start open a new pool, without blocking.
+
+        A child that was killed while it answered leaves its pool's locks taken and half a message
+        in its pipe, and the pool would go on with both.
+        """
+        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types most, not this
 
     def end_child(self) -> None:
         """End the child, whatever it does, blocking for half a second at most."""
@@ -243,4 +251,7 @@ async def _try_call(
     except TimeoutError:
         if patience.expired():
             await asyncio.to_thread(lane.end_child)
+        raise
+    except ProcessExpired:
+        lane.give_up_pool()
         raise
