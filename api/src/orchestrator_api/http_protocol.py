@@ -1,15 +1,21 @@
 """HTTP on the wire: uvicorn's protocol, with an end to what a client may owe it.
 
 uvicorn on httptools keeps headers of any size and waits for them without end, and
-answers what is no HTTP with plain text. nginx in front bounds all that, but not
-everything that can reach this process comes through nginx.
+answers what is no HTTP with plain text; and whoever asks for much and takes none of it
+has it kept for him. nginx in front bounds all that, but not everything that can reach
+this process comes through nginx.
 
 Before: a client has connected.
-After: ``request_log`` gets a whole head; who never sends one is let go.
+After: ``request_log`` gets a whole head; who never sends one is let go, and so is who
+takes nothing of his answer.
 """
 
 import asyncio
+import sys
+from dataclasses import dataclass
+from fcntl import ioctl
 from http import HTTPStatus
+from termios import TIOCOUTQ
 from typing import Any
 
 from pydantic_core import to_json
@@ -23,8 +29,40 @@ _FRAMING_PER_BODY_BYTE = 16
 """A body in chunks of one byte has six bytes around each."""
 PATIENCE_SECONDS = 5.0
 """For a head to come, and for the rest of a body that was answered already."""
+TAKE_SECONDS = 30.0
+"""For a client to take any of what waits for it, as ``send_timeout`` of nginx."""
 LOOK_SECONDS = 1.0
 """How often each connection is looked at; that takes a microsecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untaken:
+    """How much waits for a client, and since when it has been as much."""
+
+    size_bytes: int = 0
+    since: float = 0.0
+
+    def look(self, size_bytes: int, now: float) -> "Untaken":
+        """Return what is known now; the time counts anew when the client has taken something.
+
+        It does when more was written, too: nothing is once more than 64 KiB wait.
+        """
+        return self if size_bytes == self.size_bytes else Untaken(size_bytes, now)
+
+    def is_given_up(self, now: float) -> bool:
+        """Return whether the client has taken nothing for too long."""
+        return self.size_bytes > 0 and now - self.since >= TAKE_SECONDS
+
+
+def _count_untaken(transport: asyncio.Transport) -> int:
+    """Return how many bytes wait for the client; none if all are with the kernel."""
+    kept_bytes = transport.get_write_buffer_size()
+    if not kept_bytes:
+        return 0
+    # The kernel takes more only when a third of its megabytes is free again: by our part alone, a
+    # client who reads 16 KiB a second takes nothing for more than a minute.
+    queued = ioctl(transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
+    return kept_bytes + int.from_bytes(queued, sys.byteorder)
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -38,6 +76,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Whether a message is under way whose headers are complete."""
         self._owes_since: float | None = None
         """Since when the client has owed us a head, or the end of an answered body."""
+        self._untaken = Untaken()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn narrows it
         """Give the client some time to ask for something."""
@@ -89,12 +128,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def _look_again(self) -> None:
-        if self.transport.is_closing():
-            return
         now = self.loop.time()
-        if self._owes_since is None or now - self._owes_since < PATIENCE_SECONDS:
+        self._untaken = self._untaken.look(_count_untaken(self.transport), now)
+        if self._untaken.is_given_up(now):
+            # Closing would wait until all is taken.
+            self.transport.abort()
+        elif self._untaken.size_bytes or not self.transport.is_closing():
+            self._end_owing(now)
             self.loop.call_later(LOOK_SECONDS, self._look_again)
-        elif self._fed_bytes and not self._has_head:
+
+    def _end_owing(self, now: float) -> None:
+        """Let go of a client who has owed us something for too long."""
+        if self._owes_since is None or now - self._owes_since < PATIENCE_SECONDS:
+            return
+        if self._fed_bytes and not self._has_head:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request did not come in time")
         else:
             self.transport.close()
