@@ -16,7 +16,14 @@ from orchestrator_worker.metrics import Metrics
 
 
 async def claim_all(claim_batch: ClaimBatch, *task_ids: int) -> list[Claim]:
-    return await a_claimer(claim_batch).claim([TaskId(each) for each in task_ids])
+    claims: list[Claim] = []
+    await claim_into(claims, a_claimer(claim_batch), *task_ids)
+    return claims
+
+
+async def claim_into(claims: list[Claim], claimer: Claimer, *task_ids: int) -> None:
+    async for won in claimer.claim([TaskId(each) for each in task_ids]):
+        claims += won
 
 
 def a_claimer(claim_batch: ClaimBatch) -> Claimer:
@@ -67,6 +74,39 @@ async def test_what_was_won_does_not_wait_for_the_second_try() -> None:
     assert [claim.task_id for claim in await claim_all(go_away, 1, 2)] == [1]
 
 
+async def test_what_was_won_is_there_though_the_second_try_broke() -> None:
+    answers, claims = iter([[a_claim(1)]]), list[Claim]()
+
+    async def break_down(_: Sequence[TaskId]) -> list[Claim]:
+        if (answer := next(answers, None)) is None:
+            raise ValueError("a fault of our own")
+        return answer
+
+    with pytest.raises(ValueError, match="of our own"):
+        await claim_into(claims, a_claimer(break_down), 1, 2)
+
+    assert [claim.task_id for claim in claims] == [1]
+
+
+async def test_what_was_won_is_there_though_the_second_try_was_cancelled() -> None:
+    answers, claims = iter([[a_claim(1)]]), list[Claim]()
+    is_asked = asyncio.Event()
+
+    async def hang(_: Sequence[TaskId]) -> list[Claim]:
+        if (answer := next(answers, None)) is None:
+            is_asked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+        return answer
+
+    claiming_all = asyncio.create_task(claim_into(claims, a_claimer(hang), 1, 2))
+    await is_asked.wait()
+    claiming_all.cancel()
+    await asyncio.wait({claiming_all})
+
+    assert [claim.task_id for claim in claims] == [1]
+
+
 async def away(_: Sequence[TaskId]) -> list[Claim]:
     raise StoreUnavailableError("postgres", "claim")
 
@@ -86,7 +126,7 @@ async def test_a_worker_that_ends_does_not_wait_for_the_database() -> None:
 
     async with asyncio.timeout(10):
         with pytest.raises(StoreUnavailableError):
-            await claimer.claim([TaskId(1)])
+            await claim_into([], claimer, 1)
 
 
 def test_of_two_messages_for_one_task_the_second_may_bring_another() -> None:

@@ -6,7 +6,7 @@ After: ``consuming`` acks the messages; ``journeys`` runs the claims.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -50,20 +50,24 @@ class Claimer:
         """Give up waiting for Postgres: the worker is about to end."""
         self._stopping.set()
 
-    async def claim(self, task_ids: Sequence[TaskId]) -> list[Claim]:
+    async def claim(self, task_ids: Sequence[TaskId]) -> AsyncIterator[list[Claim]]:
         """Lease at most as many tasks as there are ids, which may repeat.
+
+        What is won is yielded at once: a second try that breaks or is cancelled must not cost it.
 
         Raises:
             StoreUnavailableError: Postgres was away for the whole budget, or until ``stop``.
         """
         claims = await self._claim_patiently(task_ids)
+        self._count(claims)
+        yield claims
         if rest := messages_left(task_ids, claims):
             # Another worker took what these named, perhaps in exchange for a task that waits
             # now without a message. What was won must not wait for Postgres to come back.
             with contextlib.suppress(StoreUnavailableError):
-                claims += await self._claim_batch(rest)
-        self._count(claims)
-        return claims
+                claims = await self._claim_batch(rest)
+                self._count(claims)
+                yield claims
 
     async def _claim_patiently(self, task_ids: Sequence[TaskId]) -> list[Claim]:
         backoff = Backoff(self._chance)

@@ -187,7 +187,8 @@ class Consuming:
         begun_ns = time.time_ns()
         claims: list[Claim] = []
         try:
-            claims = await self._claimer.claim(task_ids)
+            async for won in self._claimer.claim(task_ids):
+                claims += won
         except StoreUnavailableError as error:
             _log.warning("claim_given_up", count=len(rung), error=str(error))
             await subscription.put_back(rung)
