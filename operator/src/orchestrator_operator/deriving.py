@@ -75,6 +75,7 @@ def derive_gates(resource: Manifest, context: Context, observed: Observed) -> Ga
         has_migration_job=job is not None,
         is_migrated=is_complete(job) or done == name,
         is_api_address_known=context.api_cluster_ip is not None,
+        has_workers=observed.child("Deployment", context.child(names.WORKER)) is not None,
     )
 
 

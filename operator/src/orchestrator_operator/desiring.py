@@ -40,6 +40,8 @@ class Gates:
     """A Job that exists is applied whatever Postgres does: nothing changes then."""
     is_migrated: bool
     is_api_address_known: bool
+    has_workers: bool
+    """Those of an older version run on, and are scaled, while a newer one waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps, in order."""
+    """All steps, in order, and whether workers are scaled meanwhile."""
 
     steps: tuple[Step, ...]
+    may_scale: bool
 
     @property
     def keys(self) -> frozenset[ObjectKey]:
@@ -105,7 +108,8 @@ def desired(context: Context, gates: Gates) -> Plan:
             ),
             *_steps("disruption", build_disruption_budgets(context)),
             *_steps("monitoring", build_pod_monitors(context)),
-        )
+        ),
+        may_scale=gates.is_migrated or gates.has_workers,
     )
 
 

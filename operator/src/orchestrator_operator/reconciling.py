@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from orchestrator_operator import names
 from orchestrator_operator.acting import Actor
 from orchestrator_operator.applying import Cluster, ObjectRefusedError
 from orchestrator_operator.companions import Companion
@@ -84,7 +83,7 @@ class Reconciler:
             acted.objects.get(key_of(secret), secret) for secret in secrets.manifests.values()
         )
         problems = acted.problems + await find_incomplete(self.cluster, context.namespace, spec)
-        if names.WORKER not in plan.waits() or _has_workers(context, observed):
+        if plan.may_scale:
             companion.pool.steer(resource, context)
         job = observed.child("Job", migration_name(context))
         situation = Situation(
@@ -149,8 +148,3 @@ class Reconciler:
             pod_monitor_labels=self.pod_monitor_labels,
             desired_workers=companion.pool.view().desired_replicas,
         )
-
-
-def _has_workers(context: Context, observed: Observed) -> bool:
-    """Whether workers of an older version run on; they are scaled while a newer one waits."""
-    return observed.child("Deployment", context.child(names.WORKER)) is not None

@@ -20,7 +20,11 @@ CREDENTIALS = Credentials(
     erlang_cookie="cookie-of-the-brokers",
 )
 ALL_OPEN = Gates(
-    is_postgres_ready=True, has_migration_job=True, is_migrated=True, is_api_address_known=True
+    is_postgres_ready=True,
+    has_migration_job=True,
+    is_migrated=True,
+    is_api_address_known=True,
+    has_workers=True,
 )
 
 
