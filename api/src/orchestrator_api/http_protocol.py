@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from fcntl import ioctl
 from http import HTTPStatus
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 from termios import TIOCOUTQ
 from typing import Any
 
@@ -31,6 +33,7 @@ PATIENCE_SECONDS = 5.0
 """For a head to come, and for the rest of a body that was answered already."""
 TAKE_SECONDS = 30.0
 """For a client to take any of what waits for it, as ``send_timeout`` of nginx."""
+_NO_LINGERING = pack("ii", 1, 0)
 LOOK_SECONDS = 1.0
 """How often each connection is looked at; that takes a microsecond."""
 
@@ -131,7 +134,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         now = self.loop.time()
         self._untaken = self._untaken.look(_count_untaken(self.transport), now)
         if self._untaken.is_given_up(now):
-            # Closing would wait until all is taken.
+            # Closing would wait until all is taken, and the kernel goes on for minutes with the
+            # megabytes that it has, unless it is told to reset the connection.
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(SOL_SOCKET, SO_LINGER, _NO_LINGERING)
             self.transport.abort()
         elif self._untaken.size_bytes or not self.transport.is_closing():
             self._end_owing(now)

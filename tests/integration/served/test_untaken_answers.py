@@ -100,13 +100,18 @@ def ask(served: Served, path: str, *lines: str) -> socket.socket:
     return connection
 
 
+def read_to_end(connection: socket.socket) -> None:
+    while connection.recv(PIECE_BYTES):
+        pass
+
+
 async def ask_and_read_nothing(path: str, *lines: str) -> None:
     async with serving_largely() as served:
 
         async def find_kept() -> BoundedHttpProtocol | None:
             return next((each for each in served.connections() if kept_bytes(each)), None)
 
-        with ask(served, path, *lines):
+        with ask(served, path, *lines) as asked:
             connection = await until(find_kept)
 
             async def is_over() -> bool:
@@ -115,6 +120,10 @@ async def ask_and_read_nothing(path: str, *lines: str) -> None:
                 )
 
             await until(is_over, within=4 * TAKE_SECONDS)
+
+            # Not an end after megabytes: the kernel keeps nothing either.
+            with pytest.raises(ConnectionResetError):
+                read_to_end(asked)
 
     assert served.faults == []
 
