@@ -32,6 +32,8 @@ from services import free_port
 
 SENDER = "Reports <reports@example.com>"
 AT = datetime(2026, 5, 1, tzinfo=UTC)
+SESSION_SECONDS = 30.0
+"""None takes longer whose client is gone."""
 
 
 class Mailbox:
@@ -71,8 +73,19 @@ def serving(mailbox: Mailbox, **options: Any) -> Iterator[int]:
     controller.start()
     try:
         yield controller.port
+        ended = asyncio.run_coroutine_threadsafe(_sessions_end(), controller.loop)
+        ended.result(timeout=SESSION_SECONDS)
     finally:
         controller.stop()
+
+
+async def _sessions_end() -> None:
+    """Wait for what the server still does: its loop is closed after, over any open connection."""
+    this = asyncio.current_task()
+    while others := {task for task in asyncio.all_tasks() if task is not this}:
+        await asyncio.wait(others)
+    # A connection is closed in the turn after.
+    await asyncio.sleep(0)
 
 
 @pytest.fixture(autouse=True)
