@@ -4,11 +4,13 @@ Before: fixtures give the settings of real stores.
 After: tests say what clients do.
 """
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -30,6 +32,9 @@ NO_LIMITS = json.dumps(
 """As good as none: a test that is about limits sets its own."""
 LIFESPAN_SECONDS = 30.0
 """As long as Kubernetes gives a pod to stop; what it needs is the sum of deadlines of its own."""
+
+PATIENCE_SECONDS = 30.0
+"""For an account, from stores that are there."""
 
 RESIZE_SCHEMA = {
     "type": "object",
@@ -98,9 +103,19 @@ def a_task_type(name: str, schema: Mapping[str, object]) -> TaskType:
 async def a_user(client: httpx.AsyncClient, name: str | None = None) -> User:
     name = name or f"user-{uuid.uuid4().hex[:12]}"
     credentials = {"username": name, "password": PASSWORD}
-    registered = await client.post("/auth/register", json=credentials)
-    tokens = (await client.post("/auth/login", json=credentials)).json()
+    registered = await _post_patiently(client, "/auth/register", credentials)
+    tokens = (await _post_patiently(client, "/auth/login", credentials)).json()
     return User(registered.json()["user_id"], name, tokens["access_token"], tokens["refresh_token"])
+
+
+async def _post_patiently(client: httpx.AsyncClient, path: str, body: object) -> httpx.Response:
+    """Do as 503 says: on a machine that does other things a first connection may take too long."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            answer = await client.post(path, json=body)
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                return answer
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
 
 
 async def a_task(client: httpx.AsyncClient, user: User, **wish: object) -> int:
