@@ -122,6 +122,8 @@ def test_a_plain_url_is_taken_apart(url: str, host: str, port: int) -> None:
         ("", "must begin with"),
         ("http:///a", "name a host"),
         ("http://", "name a host"),
+        ("http://.", "name a host"),
+        ("http://./a", "name a host"),
         ("http://user:secret@example.com/", "user name or password"),
         ("http://@example.com/", "user name or password"),
         ("http://example.com:22/", "port 80"),

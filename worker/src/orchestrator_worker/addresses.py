@@ -60,7 +60,7 @@ def parse_target(url: str, *, ports: Mapping[str, int] = PORTS) -> Target:
         )
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError:
         raise RefusedAddressError("the URL is malformed") from None
     if parts.scheme not in ports:
@@ -72,7 +72,7 @@ def parse_target(url: str, *, ports: Mapping[str, int] = PORTS) -> Target:
     usual = ports[parts.scheme]
     if (PORTS[parts.scheme] if port is None else port) != usual:
         raise RefusedAddressError(f"the URL must use port {usual}, which {parts.scheme} has")
-    return Target(url=url, host=host.rstrip(".").lower(), port=usual)
+    return Target(url=url, host=host.lower(), port=usual)
 
 
 def is_public(address: IPAddress) -> bool:
