@@ -2,8 +2,11 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 
 import httpx
 import pytest
@@ -12,6 +15,8 @@ from client_pods import start_program
 from hack.stack.patience import Patient
 from platform_under_test import Api, Platform, Tunnel, kubectl, wait_until
 
+LARGE_BODIES_OF_ONE = 22
+LARGE_BYTES = 200_000
 PROBE = """
 import json, socket, sys
 def is_open(target):
@@ -73,6 +78,45 @@ def test_a_body_over_the_limit_is_refused(edge: httpx.Client) -> None:
     assert answer.status_code == 413
     assert answer.json()["type"] == "urn:orchestrator:problem:body_too_large"
     assert answer.json()["detail"] == f"the body may have at most {10 * 2**20} bytes"
+
+
+def test_one_address_can_not_fill_the_disk_with_bodies_that_never_end(small: Platform) -> None:
+    tunnel = Tunnel(small.namespace, f"{small.name}-edge")
+    address = tunnel.open().removeprefix("http://")
+
+    def begin(path: str, length: int) -> HTTPConnection:
+        connection = HTTPConnection(address, timeout=3)
+        connection.putrequest("POST", path)
+        connection.putheader("Content-Length", str(length))
+        connection.endheaders(b"{")
+        return connection
+
+    def one_more(path: str, length: int = LARGE_BYTES) -> tuple[int, str]:
+        with closing(begin(path, length)) as connection:
+            try:
+                answer = connection.getresponse()
+            except TimeoutError:
+                return 0, "waits for the rest of it"
+            return answer.status, answer.read().decode()
+
+    with closing(tunnel), ExitStack() as unfinished:
+        for _ in range(LARGE_BODIES_OF_ONE):
+            unfinished.enter_context(closing(begin("/api/v1/tasks", LARGE_BYTES)))
+            time.sleep(0.02)
+        wait_until(
+            lambda: one_more("/api/v1/tasks")[0], seconds=20, what="one more not to be waited for"
+        )
+
+        status, told = one_more("/api/v1/tasks")
+        assert status == 503
+        assert "Too many large bodies are on their way" in json.loads(told)["detail"]
+        # What needs no room is served: a small body, and a file, which passes piece by piece.
+        assert one_more("/api/v1/tasks", 1)[0] == 401
+        assert one_more("/api/v1/files")[0] == 401
+        unfinished.close()
+        assert wait_until(
+            lambda: one_more("/api/v1/tasks")[0] == 0, seconds=20, what="room for one more"
+        )
 
 
 def test_a_file_larger_than_any_other_body_passes(user: Api) -> None:

@@ -10,7 +10,7 @@ import pytest
 from operator_testing.contexts import CREDENTIALS, a_context
 from orchestrator_operator import names
 from orchestrator_operator.kinds import Manifest
-from orchestrator_operator.manifests.api import build_api
+from orchestrator_operator.manifests.api import BODY_LIMIT_BYTES, build_api
 from orchestrator_operator.manifests.context import Context
 from orchestrator_operator.manifests.credentials import build_secrets
 from orchestrator_operator.manifests.edge import build_edge, render_config
@@ -94,6 +94,22 @@ def test_a_file_may_be_as_large_as_the_resource_says() -> None:
 
     assert f"client_max_body_size {20 << 20};" in config
     assert re.search(rf"~\^/api/v1/files\(\?:/\|\$\) {20 << 20};", config)
+
+
+def test_there_is_room_for_as_many_bodies_as_may_wait() -> None:
+    config = render_config(a_context())
+    [tmp] = [
+        volume["emptyDir"]["sizeLimit"]
+        for volume in pod_of(build_edge(a_context()))["spec"]["volumes"]
+        if volume["name"] == "tmp"
+    ]
+    medium, large, of_one = (
+        int(re.findall(rf"limit_conn {zone} (\d+);", config)[0])
+        for zone in ("medium_bodies", "large_bodies", "large_bodies_of_one")
+    )
+
+    assert medium * 100_000 + large * BODY_LIMIT_BYTES < int(tmp.removesuffix("Mi")) << 20
+    assert of_one * 2 == large
 
 
 def test_only_namespaces_that_are_marked_for_it_read_metrics() -> None:
