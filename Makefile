@@ -61,7 +61,7 @@ imports: setup ## Check who may import whom
 
 .PHONY: unit
 unit: setup services ## Unit tests: no network, no clock
-	$(PYTEST) tests/unit
+	$(PYTEST) --numprocesses=2 tests/unit
 
 .PHONY: services
 services: ## Install Debian's Postgres, Redis, RabbitMQ and Prometheus for the tests (needs root)
@@ -71,7 +71,7 @@ services: ## Install Debian's Postgres, Redis, RabbitMQ and Prometheus for the t
 integration: setup services ## Tests against real Postgres, Redis and RabbitMQ, which they start and end
 	ORCHESTRATOR_API_MIGRATE_BINARY="$$(python3 -m hack.cluster tool migrate)" \
 	VERSITYGW_BINARY="$$(python3 -m hack.cluster tool versitygw)" \
-	JAEGER_BINARY="$$(python3 -m hack.cluster tool jaeger)" $(PYTEST) --numprocesses=2 --dist=loadscope tests/integration
+	JAEGER_BINARY="$$(python3 -m hack.cluster tool jaeger)" $(PYTEST) --numprocesses=2 --dist=loadscope --durations=10 tests/integration
 
 .PHONY: cluster
 cluster: setup ## Like `up`, without the platform: a cluster, the images, the operator
@@ -84,7 +84,7 @@ contract: setup cluster ## Tests of what two parts promise each other, and of wh
 .PHONY: e2e
 e2e: setup cluster services ## Tests of the platform on a real cluster
 	@JAEGER_BINARY="$$(python3 -m hack.cluster tool jaeger)" \
-	$(BIN)/python -m hack.stack run -- $(PYTEST) tests/e2e
+	$(BIN)/python -m hack.stack run -- $(PYTEST) --numprocesses=2 --dist=loadscope --durations=10 tests/e2e
 
 .PHONY: pictures
 pictures: $(BENCH_INSTALLED) ## Draw the dashboards as the last end-to-end run saw them: tests/e2e/artifacts/*.png

@@ -7,7 +7,7 @@ After: tests talk to the platform as a client and as somebody with kubectl.
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import httpx
@@ -15,10 +15,26 @@ import pytest
 import yaml
 
 from platform_under_test import SAMPLE, Api, Platform, Tunnel, kubectl, namespace
+from side_by_side import ALONE, ByFolder, a_turn
 
 READY_SECONDS = 90.0
 NO_LIMIT: dict[str, Any] = {"capacity": 1_000_000, "refillPerMinute": 60_000_000}
 """Tests send bursts, and all of them come from one address; those about limits set their own."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{ALONE}: nothing runs beside it")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with a_turn(alone=item.get_closest_marker(ALONE) is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

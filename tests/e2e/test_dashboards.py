@@ -194,11 +194,11 @@ def test_no_alert_fires_for_a_platform_that_is_well(recording: Recording) -> Non
 def test_a_dashboard_finds_the_platform(recording: Recording) -> None:
     platforms = {
         (each["metric"]["namespace"], each["metric"]["app_kubernetes_io_instance"])
-        for each in recording.server.ask('orchestrator_build_info{app="api"}')
+        for each in recording.series_of('orchestrator_build_info{app="api"}')
     }
     of_autoscalers = {
         (each["metric"]["namespace"], each["metric"]["name"])
-        for each in recording.server.ask("orchestrator_autoscaler_active")
+        for each in recording.series_of("orchestrator_autoscaler_active")
     }
 
     mine = (recording.platform.namespace, recording.platform.name)

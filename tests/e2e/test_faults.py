@@ -42,6 +42,7 @@ def test_a_broker_that_lost_its_volume_loses_no_task(platform: Platform, api: Ap
     assert platform.get("pvc", volume)["metadata"]["uid"] != before
 
 
+@pytest.mark.alone
 def test_an_operator_killed_in_the_middle_of_a_pass_converges(platform: Platform) -> None:
     owned = read_owned(platform)
     [operator] = json.loads(

@@ -97,6 +97,7 @@ def sleeping(platform: Platform) -> Iterator[Platform]:
     platform.scale_by(**before)
 
 
+@pytest.mark.alone
 def test_many_tasks_wake_many_workers_and_all_end(sleeping: Platform, api: Api) -> None:
     with WorkerLog(sleeping) as log:
         started = time.monotonic()

@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator_operator.images import DefaultImages
 from platform_under_test import kubectl, wait_until
+from side_by_side import is_alone
 
 SELECTOR = "app.kubernetes.io/name=orchestrator-operator"
 
@@ -18,6 +19,7 @@ SELECTOR = "app.kubernetes.io/name=orchestrator-operator"
 @contextlib.contextmanager
 def operator_outage() -> Iterator[None]:
     """Take the operator away until the context ends."""
+    assert is_alone(), "mark the test alone: others beside it need the operator"
     found = kubectl("get", "deployments", "-A", "-o", "json", "-l", SELECTOR)
     [deployment] = json.loads(found)["items"]
     metadata = deployment["metadata"]

@@ -27,6 +27,7 @@ DAMAGED = (
 )
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(ABSENCE_SECONDS + 300)
 def test_only_the_last_word_counts_and_all_damage_is_made_good(small: Platform) -> None:
     before, owned = roll_outs(small), read_owned(small)

@@ -72,6 +72,7 @@ def uids_of_secrets(platform: Platform) -> dict[str, str]:
     }
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_a_kill_after_each_write_leads_to_the_same_platform(
     small: Platform, orphan: Platform

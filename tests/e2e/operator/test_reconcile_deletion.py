@@ -86,6 +86,7 @@ def test_a_resource_made_anew_at_once_becomes_ready_with_nothing_of_the_old(
     assert key != first_life[1]
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("operator_away")
 def test_with_delete_everything_goes_and_no_operator_is_needed(mortal: Platform) -> None:
     delete(mortal)

@@ -21,7 +21,8 @@ from orchestrator_operator.status import ScalingView
 from owned_objects import Owned, await_order, read_owned
 from platform_under_test import Platform, Tunnel, wait_until
 
-BACK_SECONDS = 5.0
+BACK_SECONDS = 10.0
+"""Twice as long as it takes, for others are at work on the cluster meanwhile."""
 UNWATCHED_SECONDS = 25.0
 """Of Secrets, which are looked at in turn."""
 READY_SECONDS = 90.0

@@ -334,7 +334,13 @@ def test_every_alert_has_its_fault() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.alone if no_operator in fault.breaks else ())
+        for name, fault in FAULTS.items()
+    ],
+)
 def test_alerts_come_with_their_fault_and_go_with_it(watched: Watched, api: Api, name: str) -> None:
     fault = FAULTS[name]
 
