@@ -65,6 +65,7 @@ def test_three_brokers_are_one_cluster_with_each_queue_on_every_node(brokers: Pl
     assert budget["status"]["disruptionsAllowed"] == 1
 
 
+@pytest.mark.alone
 def test_tasks_go_on_while_one_broker_after_the_other_is_replaced(
     brokers: Platform, user: Api
 ) -> None:

@@ -101,7 +101,9 @@ def test_a_paused_resource_is_left_alone(small: Platform) -> None:
 
     small.kubectl("annotate", "orch", small.name, f"{annotation}-")
     wait_until(
-        lambda: small.get("service", f"{small.name}-edge"), seconds=5, what="the Service to be back"
+        lambda: small.get("service", f"{small.name}-edge"),
+        seconds=SEEN_SECONDS,
+        what="the Service to be back",
     )
     small.await_ready(seconds=READY_SECONDS)
 
