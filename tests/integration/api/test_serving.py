@@ -1,7 +1,6 @@
 """The process as a container runs it: gunicorn, one uvicorn worker, JSON logs, a clean end."""
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +22,15 @@ def served(process_settings: ProcessSettings, tmp_path: Path) -> Iterator[Served
 
 async def await_closed_door(url: str) -> None:
     """Return once nobody accepts a new connection; bounded by the time limit of a test."""
-    with contextlib.suppress(httpx.ConnectError):
-        while True:
-            async with httpx.AsyncClient(base_url=url) as client:
+    while True:
+        async with httpx.AsyncClient(base_url=url) as client:
+            try:
                 await client.get("/livez")
+            except httpx.ConnectError:
+                return
+            except httpx.TransportError:
+                # The kernel had accepted it, and the process no longer took it.
+                continue
 
 
 async def end(served: ServedApi) -> int:
