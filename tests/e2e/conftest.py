@@ -15,15 +15,11 @@ import pytest
 import yaml
 
 from platform_under_test import SAMPLE, Api, Platform, Tunnel, kubectl, namespace
-from side_by_side import ALONE, ByFolder, a_turn
+from side_by_side import ByFolder, a_turn
 
 READY_SECONDS = 90.0
 NO_LIMIT: dict[str, Any] = {"capacity": 1_000_000, "refillPerMinute": 60_000_000}
 """Tests send bursts, and all of them come from one address; those about limits set their own."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{ALONE}: nothing runs beside it")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with a_turn(alone=item.get_closest_marker(ALONE) is not None):
+    with a_turn(alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from platform_under_test import Api, KubectlError, Platform, kubectl
+from platform_under_test import Api, Platform, kubectl, kubectl_unless_gone
 
 SHORTEST = 12
 """Of what can be looked for; ports and names are shorter."""
@@ -61,24 +61,15 @@ def running_workers(platform: Platform) -> list[dict[str, Any]]:
     return [pod for pod in pods if pod["status"].get("phase") == "Running"]
 
 
-def read_unless_gone(*arguments: str) -> str | None:
-    """Return what kubectl says of a pod; None if it went meanwhile, as workers do."""
-    try:
-        return kubectl(*arguments) or "(empty)"
-    except KubectlError as error:
-        if "NotFound" not in str(error):
-            raise
-        return None
-
-
 def places(platform: Platform) -> Iterator[tuple[str, str]]:
     """Return all that people who may not read Secrets may read."""
     for pod in platform.list("pods", instance=platform.name):
         name = pod["metadata"]["name"]
         of_all = ("--all-containers=true", "--tail=-1")
-        log = read_unless_gone("-n", platform.namespace, "logs", name, *of_all)
+        # Workers go by themselves, also between a list and a look.
+        log = kubectl_unless_gone("-n", platform.namespace, "logs", name, *of_all)
         if log is not None:
-            yield f"log of {name}", log
+            yield f"log of {name}", log or "(empty)"
     for line in kubectl("get", "pods", "-A", "-l", OPERATOR, "-o", NAMES).split():
         space, name = line.split("/")
         yield "log of the operator", kubectl("-n", space, "logs", name, "--tail=-1")
@@ -87,6 +78,6 @@ def places(platform: Platform) -> Iterator[tuple[str, str]]:
     for pod in platform.list("pods", component="api") + running_workers(platform):
         name = pod["metadata"]["name"]
         path = f"/api/v1/namespaces/{platform.namespace}/pods/{name}:{METRICS_PORT}/proxy/metrics"
-        metrics = read_unless_gone("get", "--raw", path)
+        metrics = kubectl_unless_gone("get", "--raw", path)
         if metrics is not None:
-            yield f"metrics of {name}", metrics
+            yield f"metrics of {name}", metrics or "(empty)"

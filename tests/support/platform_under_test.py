@@ -50,6 +50,16 @@ def kubectl(*arguments: str, input_text: str | None = None) -> str:
     return done.stdout
 
 
+def kubectl_unless_gone(*arguments: str) -> str | None:
+    """Run kubectl and return its output, or None when what was named is not there."""
+    try:
+        return kubectl(*arguments)
+    except KubectlError as error:
+        if "NotFound" in str(error):
+            return None
+        raise
+
+
 def address_for_pods() -> str:
     """Return the address that this machine has for the node, and so for its pods."""
     path = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
@@ -82,12 +92,8 @@ class Platform:
 
     def get(self, *arguments: str) -> Any:
         """Return objects of the namespace as JSON, or None when the named one is absent."""
-        try:
-            return json.loads(kubectl("get", "-n", self.namespace, "-o", "json", *arguments))
-        except KubectlError as error:
-            if "NotFound" in str(error):
-                return None
-            raise
+        found = kubectl_unless_gone("get", "-n", self.namespace, "-o", "json", *arguments)
+        return None if found is None else json.loads(found)
 
     def list(self, kind: str, **labels: str) -> list[dict[str, Any]]:
         """Return the namespace's objects of a kind that carry the labels."""

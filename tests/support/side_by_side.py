@@ -18,7 +18,6 @@ from pathlib import Path
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-ALONE = "alone"
 _is_alone = ContextVar("is_alone", default=False)
 
 

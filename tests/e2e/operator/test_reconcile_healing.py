@@ -22,7 +22,7 @@ from owned_objects import Owned, await_order, read_owned
 from platform_under_test import Platform, Tunnel, wait_until
 
 BACK_SECONDS = 10.0
-"""Twice as long as it takes, for others are at work on the cluster meanwhile."""
+"""Far below the minute of F-35, with room for others that are at work on the cluster meanwhile."""
 UNWATCHED_SECONDS = 25.0
 """Of Secrets, which are looked at in turn."""
 READY_SECONDS = 90.0
